@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * apply: transactions on a live host (DESIGN section 5): plan, backup, swap, verify, confirm, rollback, persist, drift, audit.
+ * May use engine, ruleset, policy, identity, base. Knows no terminal: results are structs, progress goes to a callback.
+ *
+ * State folder of an instance (default /var/lib/zt-segment/<instance>, mode 0700):
+ *   lock                    flock: one apply at a time (also held by confirm, rollback, flush, refresh)
+ *   generations/N/          policy.yaml (as read), ruleset.json, image (engine text), meta.json (who, when, from where, hash, sha256 of
+ *                           the other files, engine, diff summary); made write-aside as generations/.N.tmp, then renamed
+ *   current                 {"generation":N,"state":"confirmed"}; written last. The last *confirmed* generation is what boots
+ *   pending                 journal of a running transaction: {"generation":N,"backup_of":M,"deadline":…,"pid":…,"boot_id":…,"session":…}
+ *   backup                  engine text of what the kernel held before a pending apply (absent = nothing was there)
+ *   audit.jsonl             append-only, one JSON object a line, each with the SHA-256 of the line before ("prev") and its own number
+ * A transaction ends by writing current and unlinking pending; whoever takes the lock and finds a pending whose owner is dead
+ * (or another boot id) rolls it back first. kill -9 at any point therefore ends in a confirmed policy.
+ */
+#include "engine/engine.h"
+
+struct zt_apply_ctx {
+	const struct zt_engine *engine;
+	const char *instance;	   /* "default" … */
+	const char *state_dir;	   /* of the instance, see above */
+	const char *cgroup_root;   /* --cgroup, or NULL */
+	const char *netns;	   /* --netns name as given, or NULL = the one we started in; the process is already inside */
+	bool quiet;
+	/* Progress, one line each without newline, "Loading micro-segmentation rules from ./rules.yaml"; may be NULL. */
+	void (*say)(void *arg, const char *line);
+	void *say_arg;
+};
+
+/* Safety: enforcing on the initial network namespace while ZT_TEST is set in the environment is refused (-EPERM, ZT4001) unless
+ * ZT_TEST_ALLOW_INITIAL_NETNS=1. Every function below that changes the kernel checks it first. */
+int zt_apply_guard(struct zt_diags *d);
+
+/* The ports sshd listens on: sshd_config (Port, ListenAddress, Match ignored, Include followed), systemd ssh.socket, and
+ * listening TCP sockets whose owner is sshd (inet: /proc/net/tcp{,6} + /proc/PID/comm). {22} when nothing can be known. */
+int zt_ssh_ports(const char *root, struct zt_u32_ranges *ret);
+
+struct zt_apply_options {
+	bool force;		/* overrides the lock-out checks */
+	zt_usec confirm;	/* 0 = confirmed at once; else roll back unless confirmed within this time */
+	bool dry_run;		/* stop before the swap (check) */
+	const char *reason;	/* free text for the audit log, may be NULL */
+	zt_usec lock_wait;	/* 0 = fail at once when another apply runs */
+};
+enum zt_apply_outcome { ZT_APPLY_UNCHANGED, ZT_APPLY_APPLIED, ZT_APPLY_PENDING };
+struct zt_apply_result {
+	enum zt_apply_outcome outcome;
+	uint64_t generation;
+	size_t n_rules;
+	zt_usec deadline; /* with PENDING */
+};
+/* The whole transaction for a compiled ruleset. source: the policy's bytes for history. */
+int zt_apply(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len,
+	     const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d);
+
+/* Ends a pending apply: -ENOENT nothing pending; -ETIME it was rolled back in time already; -EACCES (ZT41xx) when the calling
+ * session is the very one that applied and lives by established state only, unless force. */
+int zt_confirm(const struct zt_apply_ctx *c, bool force, uint64_t *ret_generation, struct zt_diags *d);
+/* To generation n (0 = the one before the current, or the backup of a pending apply). A rollback is a new generation. */
+int zt_rollback(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o, struct zt_apply_result *ret,
+		struct zt_diags *d);
+/* Removes all and only ours, records it; the host is open afterwards, SSH with it. Works on any broken state. */
+int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d);
+/* Re-resolves users, hosts, cgroups, devices of the current generation's policy and commits the difference. */
+int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d);
+/* Boot: last confirmed generation, else the one before …, else the built-in emergency policy (loopback, DHCP, DNS, SSH in).
+ * *ret_generation 0 = emergency. */
+int zt_restore(const struct zt_apply_ctx *c, uint64_t *ret_generation, struct zt_diags *d);
+
+struct zt_plan {
+	struct zt_diff diff;
+	struct zt_ruleset *before; /* NULL: nothing active. Owned. */
+};
+int zt_plan(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, struct zt_plan *ret, struct zt_diags *d);
+void zt_plan_done(struct zt_plan *p);
+
+struct zt_drift {
+	bool active;	 /* something of ours is in the kernel */
+	bool drifted;
+	struct zt_diff diff; /* from what was confirmed to what the kernel holds */
+	struct zt_ruleset *expected, *actual;
+	char **notes;	 /* damage found by raise, missing devices, stale cgroups */
+	size_t n_notes;
+	char *culprit;	 /* "nft (pid 4711)" where the kernel tells (NFT_MSG_NEWGEN of a watcher), or NULL */
+};
+int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt_diags *d);
+void zt_drift_done(struct zt_drift *d);
+/* Watches NFNLGRP_NFTABLES in the current netns and calls back with who changed the rules (pid, name), ours excluded by generation;
+ * `drift --watch`. Returns when the callback returns non-zero or on timeout (0 = none). */
+int zt_drift_watch(const struct zt_apply_ctx *c, zt_usec timeout,
+		   int (*changed)(void *arg, uint32_t pid, const char *program, uint32_t nft_generation), void *arg);
+
+struct zt_generation {
+	uint64_t number;
+	zt_usec when;
+	char *who, *from, *hash, *engine, *summary, *state; /* "alice via sudo", "192.0.2.7 (ssh)", …; state: confirmed, pending, rolled-back, flushed */
+	bool current, corrupt;
+};
+int zt_history(const struct zt_apply_ctx *c, struct zt_generation **ret, size_t *ret_n, struct zt_diags *d);
+void zt_history_free(struct zt_generation *g, size_t n);
+/* Verifies audit chain and every generation's digests; every finding is an error in d. 0 = all good. */
+int zt_history_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt_diags *d);
+/* The policy bytes / the ruleset of a generation. */
+int zt_generation_load(const struct zt_apply_ctx *c, uint64_t n, struct zt_ruleset **ret_rs, char **ret_source,
+		       size_t *ret_len, struct zt_diags *d);

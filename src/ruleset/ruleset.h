@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * ruleset: the one intermediate form between a policy and an engine, and everything that can be said about it without
+ * a kernel: ordering, overlap, lint, diff, the oracle. May use policy, identity, base.
+ *
+ * A rule is a box: a product of independent dimensions (uid, gid, cgroup, source, destination, protocol, port), each a
+ * normalised list of ranges, empty = not constrained. The first rule in `rules` order that contains the flow decides.
+ *
+ * How a policy becomes rules:
+ *  - a `from` with alternatives (a list of identities) becomes several rules with one id and part 0, 1, …;
+ *  - rules for traffic between local processes are ZT_DIR_EGRESS: what leaves through `lo` is judged once, at the sender
+ *    (output); what arrives from `lo` was judged already and is accepted. A rule whose `from` has only a host decides
+ *    traffic that arrives from other machines; where that host lies in 127.0.0.0/8 or ::1 it names local processes
+ *    and becomes an egress rule for any sender. So the ingress default never vetoes a local flow, and an ingress rule for
+ *    "any host" opens nothing to local processes;
+ *  - deny becomes REJECT or DROP by settings.block; mode observe turns every deny/reject into OBSERVE.
+ */
+#include "policy/policy.h"
+
+enum zt_verdict { ZT_ALLOW, ZT_DROP, ZT_REJECT, ZT_OBSERVE }; /* OBSERVE: allowed, and logged as what would be blocked */
+
+struct zt_cgroup {
+	char *path; /* inside cgroup2 */
+	uint64_t id; /* 0: does not exist now; then the engine leaves it out and `refresh` brings it in */
+	uint32_t level;
+};
+
+enum { ZT_FAMILY_4 = 1, ZT_FAMILY_6 = 2 };
+
+struct zt_match {
+	struct zt_u32_ranges uid, gid;
+	struct zt_cgroup *cgroups;
+	size_t n_cgroups;
+	uint8_t families; /* bit mask: which IP versions the rule covers at all */
+	/* A family that is in `families` with an empty list is not constrained in that family. */
+	struct zt_addr_ranges src4, src6, dst4, dst6;
+	struct zt_u32_ranges proto, port; /* port constrained implies proto is constrained to protocols with ports */
+};
+
+struct zt_rule {
+	char *id;	   /* the rule's name: stable text, 1..64 bytes of printable ASCII without quotes, backslash, ';' */
+	uint32_t part;	   /* 0.. : the alternative, see above */
+	uint32_t seq;	   /* 1.. : place in evaluation order; equals index + 1 */
+	enum zt_direction dir;
+	enum zt_verdict verdict;
+	bool log;
+	uint32_t file, line; /* index into files; line 1.. */
+	struct zt_match match;
+	struct zt_window *windows;
+	size_t n_windows;
+	zt_usec expires;
+	/* What follows is not in the kernel and not compared: */
+	char *from_text, *to_text; /* for tables */
+	struct zt_need *needs;	   /* borrowed from the policy: identities the engine at hand must know or refuse */
+	size_t n_needs;
+};
+
+struct zt_ruleset {
+	char *instance;	    /* "default", or the --instance name: [a-z0-9_]{1,16} */
+	uint64_t generation; /* 1..; 0 = not yet applied */
+	char hash[65];	     /* SHA-256 of zt_ruleset_canonical(), hex */
+	char *policy_name;   /* path of the main file */
+	char **files;
+	size_t n_files;
+	struct zt_settings settings; /* owns log_prefix */
+	struct zt_u32_ranges ssh_ports; /* empty when preserve_ssh is off */
+	struct zt_rule *rules;
+	size_t n_rules, cap_rules;
+	uint32_t table_owner; /* spare */
+};
+
+struct zt_compile_options {
+	const char *instance;	   /* NULL = "default" */
+	const char *cgroup_root;   /* --cgroup bound put in front of every cgroup path, or NULL */
+	const struct zt_u32_ranges *ssh_ports; /* what was detected; NULL or empty = 22 */
+	bool offline;		   /* do not look cgroups up (ids stay 0) */
+};
+/* Policy to ruleset: order by (priority, file order), directions, verdicts, cgroup ids, hash. Cgroups that do not exist are a
+ * warning (2xxx). The policy must outlive the ruleset only for `needs`. */
+int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_options *o, struct zt_ruleset **ret,
+		       struct zt_diags *d);
+void zt_ruleset_free(struct zt_ruleset *rs);
+void zt_ruleset_freep(struct zt_ruleset **rs);
+int zt_ruleset_new(struct zt_ruleset **ret); /* empty, default settings */
+/* Room for one more rule, zeroed, seq set; NULL on ENOMEM. Not a policy's business: compile, raise and tests use it. */
+struct zt_rule *zt_ruleset_add(struct zt_ruleset *rs);
+int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret);
+
+/* Canonical bytes: everything an engine must enforce (settings, ssh ports, rules with all matches), nothing else: no
+ * generation, no texts. Two rulesets are the same policy iff these bytes are equal. hash is over them. */
+int zt_ruleset_canonical(const struct zt_ruleset *rs, struct zt_strbuf *out);
+int zt_ruleset_rehash(struct zt_ruleset *rs);
+/* JSON, complete: what `-o json`, history and generation files hold; from_json(to_json(x)) has the same canonical bytes. */
+struct json_t;
+int zt_ruleset_to_json(const struct zt_ruleset *rs, struct json_t **ret);
+int zt_ruleset_from_json(struct json_t *j, struct zt_ruleset **ret, struct zt_diags *d);
+
+void zt_match_done(struct zt_match *m);
+bool zt_match_eq(const struct zt_match *a, const struct zt_match *b);
+bool zt_match_overlap(const struct zt_match *a, const struct zt_match *b); /* is there a flow in both? */
+bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inner);
+bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b); /* all that canonical covers, seq apart */
+
+/* ---- flows and the oracle ---- */
+struct zt_flow { /* the first packet of a flow */
+	enum zt_direction dir;
+	bool owned; /* has a sending socket with a uid (egress) */
+	uint32_t uid, gid;
+	uint64_t cgroup[16]; /* ids of the sender's cgroup from level 1 down; 0-terminated */
+	const char *cgroup_path; /* or by path (tests, why): "a/b/c", may be NULL; either is enough */
+	bool loopback;	   /* leaves through lo (egress) or came from lo (ingress) */
+	struct zt_addr src, dst; /* family 0 in src: unspecified (matches only rules that do not constrain it, or all when any) */
+	uint8_t proto;
+	uint16_t port;	   /* destination port; 0 where the protocol has none */
+	zt_usec at;	   /* realtime, for schedule and expires */
+};
+enum zt_decider { /* what decided */
+	ZT_BY_RULE, ZT_BY_DEFAULT, ZT_BY_LOOPBACK, /* settings.loopback allow, or arriving from lo */
+	ZT_BY_SSH, ZT_BY_ESSENTIAL,
+};
+enum zt_miss { /* why an earlier rule did not match: the first condition that failed */
+	ZT_MISS_NONE, ZT_MISS_DIRECTION, ZT_MISS_UID, ZT_MISS_GID, ZT_MISS_CGROUP, ZT_MISS_FAMILY, ZT_MISS_SRC,
+	ZT_MISS_DST, ZT_MISS_PROTO, ZT_MISS_PORT, ZT_MISS_SCHEDULE, ZT_MISS_EXPIRED,
+};
+struct zt_decision {
+	enum zt_verdict verdict;
+	enum zt_decider by;
+	const struct zt_rule *rule; /* with ZT_BY_RULE */
+};
+/* Plain, slow, obviously correct. */
+void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret);
+enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f); /* ZT_MISS_NONE = matches */
+const char *zt_miss_name(enum zt_miss m); /* "user", "destination address", … */
+const char *zt_verdict_name(enum zt_verdict v); /* "allow" "drop" "reject" "observe" */
+
+/* ---- lint: shadowed, unreachable, contradictory, over-broad, literal 127.0.0.1, cuts DNS/DHCP/NTP; warnings into d ---- */
+int zt_ruleset_lint(const struct zt_ruleset *rs, struct zt_diags *d);
+
+/* ---- diff by (id, part): what plan shows and apply minimises ---- */
+enum zt_change { ZT_ADDED, ZT_REMOVED, ZT_CHANGED, ZT_MOVED };
+struct zt_diff_item {
+	enum zt_change change;
+	const struct zt_rule *before, *after; /* NULL where there is none; borrowed */
+};
+struct zt_diff {
+	struct zt_diff_item *items; /* in the order of the new ruleset, removed ones first */
+	size_t n, cap;
+	bool settings_changed;
+	char *settings_text; /* "block: reject -> drop, ..." or NULL */
+};
+/* before may be NULL (nothing active). Equal canonical bytes give an empty diff. */
+int zt_ruleset_diff(const struct zt_ruleset *before, const struct zt_ruleset *after, struct zt_diff *ret);
+void zt_diff_done(struct zt_diff *d);
+bool zt_diff_empty(const struct zt_diff *d);
+/* One rule as one line of text: "allow web-to-redis: uid 1001 -> 127.0.0.1 tcp/6379" */
+int zt_rule_text(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out);
