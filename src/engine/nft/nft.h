@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * nft engine, internals. Files in the order of the pipeline: shape.c lower.c strata.c (ruleset to maps), text.c fence.c (maps to
+ * nft text), netlink.c (messages), state.c (what the kernel holds), commit.c, raise.c, nft.c (the ops).
+ *
+ * Kernel form. One table `inet zt_segment[_instance]`, one table `netdev` of the same name.
+ *  - Base chains input, output, forward (policy drop, or accept where the policy's default is allow) are created once. Established and
+ *    related traffic, link essentials and SSH are decided in fixed chains; then `out_rules`, `in_rules`, `fwd_rules` look the packet
+ *    up in verdict maps, one lookup a map; then `<dir>_default`.
+ *  - A map holds rules of one shape: which fields make up the key, single values (hash) or ranges (pipapo), under one guard (time
+ *    windows, expiry). Rules that overlap stay in order by standing in maps that are looked up one after another ("strata").
+ *  - Every element has its own counter and the comment `<rule id> #<order key>[.<part>]`. Order keys leave gaps, so that inserting
+ *    a rule does not touch its neighbours' elements.
+ *  - The set `zt_meta` carries generation, hash, settings, guards, cgroup paths: one element a line of text, in its comment.
+ *  - Rules of chains have named counters only, so their kernel form never changes: a digest of it in zt_meta shows tampering.
+ * Map names say everything about a map: `out0_uid_d4_proto_port_x_g0_v3` = output, first stratum, key uid . ip daddr . l4proto . dport,
+ * exact, guard 0, version 3.
+ */
+#include <libmnl/libmnl.h>
+
+#include "base/mem.h"
+#include "engine/engine.h"
+
+enum nft_dim { DIM_CGROUP, DIM_UID, DIM_GID, DIM_NFPROTO, DIM_SRC, DIM_DST, DIM_PROTO, DIM_PORT, N_DIMS };
+#define NFT_KEY_MAX 60	   /* 8 + 4 + 4 + 4 + 16 + 16 + 4 + 4 */
+#define NFT_COMMENT_MAX 127 /* bytes without the NUL; NFTNL_UDATA_COMMENT_MAXLEN is 128 */
+#define NFT_ELEMS_MAX 2000000u
+#define NFT_ABSENT_CGROUP (UINT64_C(1) << 63) /* ids from here up never exist: rules of cgroups that are not there now */
+
+struct nft_shape {
+	uint8_t dims;	/* bit mask of enum nft_dim */
+	uint8_t family; /* 4 or 6 when SRC or DST is in the key, else 0 */
+	uint8_t level;	/* of the cgroup when CGROUP is in the key */
+	bool interval;	/* ranges (pipapo), else single values (hash) */
+};
+
+struct nft_value { /* one range of one dimension, numbers or address */
+	uint64_t lo, hi;
+	struct zt_addr alo, ahi;
+};
+
+struct nft_guard { /* borrowed from the rule */
+	const struct zt_window *windows;
+	size_t n_windows;
+	zt_usec expires;
+};
+
+struct nft_stratum {
+	enum zt_direction dir;
+	unsigned pos; /* place among the strata of its direction */
+	struct nft_shape shape;
+	uint32_t guard; /* index into guards, 0 = none */
+	char name[120];
+};
+
+struct nft_elem {
+	uint32_t stratum, rule;	      /* indices */
+	uint64_t packets, bytes;      /* carried over */
+	uint8_t key[NFT_KEY_MAX], end[NFT_KEY_MAX]; /* in the kernel's byte order for this kind of map; end == key when exact */
+};
+
+struct zt_image {
+	const struct zt_ruleset *rs; /* borrowed */
+	struct nft_guard *guards;
+	size_t n_guards, cap_guards;
+	struct nft_stratum *strata;
+	size_t n_strata, cap_strata;
+	struct nft_elem *elems;
+	size_t n_elems, cap_elems;
+	uint64_t *okey; /* by rule */
+	struct nft_work *work;
+};
+struct nft_work { /* found out while the image is used; the image itself stays const */
+	unsigned version;
+	char digest[65]; /* of the chain rules in kernel form, once loaded somewhere; "" = unknown */
+};
+
+/* ---- shape.c ---- */
+size_t nft_shape_keylen(const struct nft_shape *s);
+bool nft_shape_eq(const struct nft_shape *a, const struct nft_shape *b);
+void nft_shape_name(const struct nft_shape *s, struct zt_strbuf *out);		 /* "uid_d4_proto_port_x" */
+int nft_shape_parse(const char *name, struct nft_shape *ret, const char **ret_rest); /* inverse; rest after "_x" / "_r" */
+void nft_shape_key_text(const struct nft_shape *s, struct zt_strbuf *out);	 /* "meta skuid . ip daddr . …" */
+/* Encodes one box; lo into key, hi into end. vals by dimension. */
+void nft_shape_encode(const struct nft_shape *s, const struct nft_value *vals, uint8_t *key, uint8_t *end);
+void nft_shape_decode(const struct nft_shape *s, const uint8_t *key, const uint8_t *end, struct nft_value *vals);
+/* nft text of an element's key. False: it cannot be written as text (a cgroup that does not exist). */
+bool nft_shape_elem_text(const struct zt_image *img, const struct nft_shape *s, const struct nft_elem *e, const char *prefix,
+			 struct zt_strbuf *out);
+/* id and path of the rule's cgroup behind an id in a key; NULL when unknown */
+const char *nft_cgroup_path(const struct zt_ruleset *rs, uint64_t key_id);
+uint64_t nft_cgroup_key(const struct zt_cgroup *c); /* its id, or a stable never-matching one made of its path */
+
+/* ---- lower.c, strata.c ---- */
+int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d);
+void nft_image_free(struct zt_image *img);
+void nft_image_set_version(const struct zt_image *img, unsigned version); /* renames the strata */
+int nft_lower_count(const struct zt_rule *rule, size_t *ret); /* how many elements the rule becomes */
+struct nft_index;
+struct nft_index *nft_index_new(const struct zt_ruleset *rs);
+void nft_index_free(struct nft_index *ix);
+/* The first place (stratum number within the direction) at which rule may stand, given all rules placed so far. */
+unsigned nft_index_floor(const struct nft_index *ix, uint32_t rule);
+int nft_index_place(struct nft_index *ix, uint32_t rule, unsigned pos);
+
+/* ---- text.c ---- */
+const char *nft_dir_name(enum zt_direction dir); /* "out" "in" "fwd" */
+void nft_table_name(const char *instance, char buf[static 64]);
+/* "accept", "goto out_reject", … of a rule */
+void nft_verdict_text(const struct zt_rule *r, char buf[static 64]);
+bool nft_verdict_parse(bool accept, const char *chain, enum zt_verdict *ret, bool *ret_log);
+void nft_text_counters(const struct zt_image *img, struct zt_strbuf *out);     /* counter objects, meta set, in `table {}` */
+void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out);	       /* empty maps */
+void nft_text_helpers(const struct zt_image *img, struct zt_strbuf *out);      /* verdict chains the elements go to, with rules */
+void nft_text_helper_names(const struct zt_image *img, struct zt_strbuf *out); /* the same chains, empty */
+void nft_text_base(const struct zt_image *img, struct zt_strbuf *out);	       /* base chains and what they jump to */
+int nft_text_elements(const struct zt_image *img, struct zt_strbuf *out);      /* add element …, cgroups that are there only */
+int nft_text_full(const struct zt_image *img, bool with_elements, struct zt_strbuf *out);
+void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_COMMENT_MAX + 1]);
+
+/* ---- fence.c: the netdev egress chains ---- */
+void nft_fence_text(const struct zt_image *img, struct zt_strbuf *out); /* table netdev with the common chain, no device */
+/* Adds device chains for every device that has none; *ret_added counts them. The current namespace. */
+int nft_fence_devices(const char *table, unsigned *ret_added, struct zt_diags *d);
+int nft_fence_missing(const char *table, char ***ret_names, size_t *ret_n);
+
+/* ---- meta.c: lines of text in the zt_meta set ---- */
+struct nft_meta {
+	char **lines;
+	size_t n, cap;
+};
+int nft_meta_make(const struct zt_image *img, struct nft_meta *ret);
+const char *nft_meta_get(const struct nft_meta *m, const char *key); /* "gen" -> "12"; NULL */
+char *nft_meta_join_value(const struct nft_meta *m, const char *key, size_t skip); /* the whole value from byte skip on */
+int nft_meta_apply(const struct nft_meta *m, struct zt_ruleset *rs); /* settings, names, … into rs */
+void nft_meta_done(struct nft_meta *m);
+void nft_meta_text(const struct nft_meta *m, const char *table, struct zt_strbuf *out);
+
+/* ---- netlink.c ---- */
+struct nft_nl {
+	struct mnl_socket *sock;
+	uint32_t portid, seq;
+};
+struct nft_batch {
+	struct zt_strbuf buf;
+	uint32_t first_seq, last_seq, seq;
+	char table[64];
+};
+int nft_nl_open(struct nft_nl *nl);
+void nft_nl_close(struct nft_nl *nl);
+/* Sends a dump request {type, family, string attributes (table, name)} and feeds every reply to cb. -EINTR: changed meanwhile. */
+int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, const char *v1, uint16_t attr2, const char *v2,
+		int (*cb)(const struct nlmsghdr *, void *), void *arg);
+int nft_nl_genid(struct nft_nl *nl, uint32_t *ret);
+/* genid 0 = whatever the kernel holds now, else -ERESTART when it changed since. */
+int nft_batch_begin(struct nft_batch *b, struct nft_nl *nl, const char *table, uint32_t genid);
+/* Elements elems[i] with i from order[0..n) of one map, added or deleted. */
+int nft_batch_elems(struct nft_batch *b, const struct zt_image *img, const char *table, bool add, const struct nft_elem *const *elems,
+		    size_t n, const char *set, const struct nft_shape *shape);
+int nft_batch_meta(struct nft_batch *b, const char *table, const struct nft_meta *m);
+int nft_batch_commit(struct nft_batch *b, struct nft_nl *nl);
+void nft_batch_done(struct nft_batch *b);
+/* nft -f - in the current namespace; stderr becomes the diagnostic. */
+int nft_run_text(const char *text, size_t len, bool scratch, struct zt_diags *d);
+
+/* ---- state.c: what the kernel holds ---- */
+struct nft_live_elem {
+	uint32_t map;
+	uint8_t key[NFT_KEY_MAX], end[NFT_KEY_MAX];
+	uint64_t packets, bytes, okey;
+	uint32_t part;
+	char *id; /* interned in the state */
+	bool accept;
+	bool flat; /* comment did not parse: foreign or damaged */
+	char chain[48];
+};
+struct nft_live_map {
+	char name[120];
+	enum zt_direction dir;
+	unsigned pos, version;
+	struct nft_shape shape;
+	uint32_t guard;
+};
+struct nft_state {
+	bool present; /* table inet exists */
+	char table[64];
+	struct nft_live_map *maps;
+	size_t n_maps, cap_maps;
+	struct nft_live_elem *elems;
+	size_t n_elems, cap_elems;
+	char **chains;
+	size_t n_chains, cap_chains;
+	char **strangers; /* sets and maps in our table whose names are not ours */
+	size_t n_strangers, cap_strangers;
+	struct nft_meta meta;
+	char digest[65];
+	uint32_t genid;
+	unsigned base_chains;	     /* how many of input, output, forward are there with their hook */
+	struct nft_strings *strings; /* see state.c */
+};
+/* parts: what to read */
+enum { NFT_READ_META = 1, NFT_READ_RULES = 2, NFT_READ_ELEMS = 4, NFT_READ_ALL = 7 };
+int nft_state_read(const char *instance, unsigned parts, struct nft_state *ret);
+void nft_state_done(struct nft_state *s);
+int nft_state_counters(const char *instance, struct zt_counters *ret); /* the named counters */
+
+/* ---- delta.c: from the live elements to the image's ---- */
+struct nft_delta {
+	struct nft_elem *del; /* only keys and stratum are set */
+	size_t n_del, cap_del;
+	const struct nft_elem **add;
+	size_t n_add, cap_add;
+};
+/* Same maps in the same order, versions apart? Then the image takes the live version. */
+bool nft_same_maps(const struct zt_image *img, const struct nft_state *live);
+/* Takes order keys and counters of what stays from live into img, and lists what differs. Maps must be the same. */
+int nft_delta_make(const struct zt_image *img, struct nft_state *live, struct nft_delta *ret);
+/* Only takes the counters over (maps differ). Reorders live->elems. */
+void nft_carry_counters(const struct zt_image *img, struct nft_state *live);
+void nft_delta_done(struct nft_delta *d);
+
+/* ---- seed.c: TCP flows that are older than the firewall enter the conntrack table; -errno when that is not possible ---- */
+int nft_seed_conntrack(void);
+
+/* ---- commit.c, raise.c ---- */
+int nft_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d);
+int nft_check(const struct zt_image *img, struct zt_diags *d);
+int nft_load_text(const char *instance, const char *text, size_t len, struct zt_diags *d);
+int nft_raise(const char *instance, struct zt_ruleset **ret, struct zt_diags *d);
+int nft_counters(const struct zt_ruleset *rs, struct zt_counters *ret);
