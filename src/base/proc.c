@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/proc.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "base/time.h"
+
+#define OUTPUT_MAX ((size_t)256 << 20)
+#define FIXED_PATH "/usr/sbin:/usr/bin:/sbin:/bin"
+
+void zt_run_done(struct zt_run *r)
+{
+	free(r->out);
+	free(r->err);
+	r->out = r->err = NULL;
+}
+
+static int find_program(const char *name, char buf[static 256])
+{
+	static const char *const dirs[] = {"/usr/sbin", "/usr/bin", "/sbin", "/bin"};
+
+	if (strchr(name, '/')) {
+		(void)snprintf(buf, 256, "%s", name);
+		return access(buf, X_OK) == 0 ? 0 : -ENOENT;
+	}
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(dirs); i++) {
+		(void)snprintf(buf, 256, "%s/%s", dirs[i], name);
+		if (access(buf, X_OK) == 0)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+#define CHILD_SETUP_FAILED 126
+
+static void child(const struct zt_run *r, const char *program, const int in, const int out, const int err)
+{
+	char *env[16] = {(char *)(uintptr_t)"PATH=" FIXED_PATH, (char *)(uintptr_t)"LC_ALL=C"};
+	size_t n = 2;
+
+	for (size_t i = 0; r->extra_env && r->extra_env[i] && n + 1 < ZT_ARRAY_SIZE(env); i++)
+		env[n++] = (char *)(uintptr_t)r->extra_env[i];
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* without it an orphan only ends later */
+	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0 ||
+	    close_range(3, ~0U, 0) < 0 || (r->new_netns && unshare(CLONE_NEWNET) < 0))
+		_exit(CHILD_SETUP_FAILED);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)execve(program, (char *const *)(uintptr_t)r->argv, env);
+	_exit(127);
+}
+
+struct pipes {
+	int in[2], out[2], err[2];
+};
+
+static void close_pipes(struct pipes *p)
+{
+	int *all[] = {p->in, p->out, p->err};
+
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(all); i++) {
+		zt_closep(&all[i][0]);
+		zt_closep(&all[i][1]);
+	}
+}
+
+/* Drains one output into b; closes at its end. */
+static int drain(int *fd, struct zt_strbuf *b, size_t max)
+{
+	char chunk[65536];
+	ssize_t n = read(*fd, chunk, sizeof(chunk));
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	if (!n) {
+		zt_closep(fd);
+		return 0;
+	}
+	if (b->len + (size_t)n > max)
+		return -EFBIG;
+	zt_strbuf_add(b, chunk, (size_t)n);
+	return zt_strbuf_error(b);
+}
+
+static int feed(int *fd, const struct zt_run *r, size_t *sent)
+{
+	ssize_t n = write(*fd, (const char *)r->input + *sent, r->input_len - *sent);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		*sent = r->input_len; /* the child does not want the rest */
+	if (n > 0)
+		*sent += (size_t)n;
+	if (*sent == r->input_len)
+		zt_closep(fd);
+	return 0;
+}
+
+static int wait_msec(zt_usec deadline)
+{
+	zt_usec now = zt_now_monotonic();
+
+	if (!deadline)
+		return -1;
+	return deadline <= now ? 0 : (int)ZT_MIN((deadline - now) / 1000 + 1, (zt_usec)60000);
+}
+
+static int converse(struct zt_run *r, struct pipes *p, struct zt_strbuf *out, struct zt_strbuf *err)
+{
+	zt_usec deadline = r->timeout_usec ? zt_now_monotonic() + r->timeout_usec : 0;
+	size_t max = r->max_output ? r->max_output : OUTPUT_MAX, sent = 0;
+	int e = 0;
+
+	if (!r->input_len)
+		zt_closep(&p->in[1]);
+	while (!e && (p->out[0] >= 0 || p->err[0] >= 0)) {
+		struct pollfd fds[3] = {{p->out[0], POLLIN, 0}, {p->err[0], POLLIN, 0}, {p->in[1], POLLOUT, 0}};
+		int n = poll(fds, 3, wait_msec(deadline));
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0 && deadline && zt_now_monotonic() >= deadline)
+			return -ETIMEDOUT;
+		if (n <= 0)
+			continue;
+		if (fds[0].revents)
+			e = drain(&p->out[0], out, max);
+		if (!e && fds[1].revents)
+			e = drain(&p->err[0], err, max);
+		if (!e && fds[2].revents)
+			e = feed(&p->in[1], r, &sent);
+	}
+	return e;
+}
+
+static int make_pipes(struct pipes *p)
+{
+	*p = (struct pipes){{-1, -1}, {-1, -1}, {-1, -1}};
+	if (pipe2(p->in, O_CLOEXEC) < 0 || pipe2(p->out, O_CLOEXEC) < 0 || pipe2(p->err, O_CLOEXEC) < 0)
+		return -errno;
+	return fcntl(p->in[1], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static int finish(struct zt_run *r, pid_t pid, int e, struct zt_strbuf *out, struct zt_strbuf *err)
+{
+	int status = 0;
+
+	if (e < 0)
+		(void)kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (e < 0)
+		return e;
+	r->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	r->out_len = out->len;
+	r->err_len = err->len;
+	r->out = zt_strbuf_steal(out);
+	r->err = zt_strbuf_steal(err);
+	if (!r->out || !r->err)
+		return -ENOMEM;
+	return r->new_netns && r->status == CHILD_SETUP_FAILED && !r->err_len ? -EPERM : 0;
+}
+
+int zt_run(struct zt_run *r)
+{
+	ZT_CLEANUP(close_pipes) struct pipes p;
+	ZT_STRBUF struct zt_strbuf out = {0}, err = {0};
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+	char program[256];
+	int e = make_pipes(&p);
+	pid_t pid;
+
+	if (!e)
+		e = find_program(r->argv[0], program);
+	if (e < 0)
+		return e;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		child(r, program, p.in[0], p.out[1], p.err[1]);
+	zt_closep(&p.in[0]);
+	zt_closep(&p.out[1]);
+	zt_closep(&p.err[1]);
+	(void)sigaction(SIGPIPE, &ignore, &before); /* arguments are valid */
+	e = converse(r, &p, &out, &err);
+	(void)sigaction(SIGPIPE, &before, NULL);
+	return finish(r, pid, e, &out, &err);
+}
+
+int zt_netns_enter(const char *name)
+{
+	ZT_FREE char *path = strchr(name, '/') ? zt_strdup(name) : zt_asprintf("/run/netns/%s", name);
+	ZT_CLOSE int fd = -1;
+
+	if (!path)
+		return -ENOMEM;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 || setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+bool zt_netns_is_initial(void)
+{
+	struct stat mine, first;
+
+	if (stat("/proc/self/ns/net", &mine) < 0 || stat("/proc/1/ns/net", &first) < 0)
+		return true;
+	return mine.st_ino == first.st_ino && mine.st_dev == first.st_dev;
+}
