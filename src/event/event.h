@@ -40,6 +40,10 @@ int zt_event_open(const char *name, const char *blocked_prefix, zt_usec since, b
 /* Next event: 1 and *ret; 0 = end (not following) or timeout_msec passed; -errno. timeout_msec -1 = wait. */
 int zt_event_next(struct zt_event_source *s, int timeout_msec, struct zt_event *ret);
 int zt_event_fd(const struct zt_event_source *s);
+const char *zt_event_source_name(const struct zt_event_source *s);
+/* Records the source could not deliver (a full queue), and lines that were ours but damaged. */
+uint64_t zt_event_lost(const struct zt_event_source *s);
+uint64_t zt_event_damaged(const struct zt_event_source *s);
 void zt_event_close(struct zt_event_source *s);
 void zt_event_closep(struct zt_event_source **s);
 

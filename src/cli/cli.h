@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/*
+ * cli: the program zt-segment. One table of verbs and options (verbs.c) drives parsing, help, completions and the man
+ * page; one thin file a verb (cmd_*.c): read options, call a room below, print. May use every other room.
+ *
+ * A verb returns the exit code of the process. Tables and JSON go to c->out, everything said to a person about the work
+ * itself (errors, warnings) to c->err. Nothing that came from outside is printed unescaped.
+ */
+#include <stdio.h>
+
+#include "apply/apply.h"
+#include "base/strbuf.h"
+#include "event/event.h"
+
+enum zt_exit {
+	ZT_EXIT_OK = 0,
+	ZT_EXIT_FAILED = 1, /* nothing changed; for plan, drift, test: there are differences or failures */
+	ZT_EXIT_USAGE = 2,
+	ZT_EXIT_INACTIVE = 3,
+	ZT_EXIT_POLICY = 65,
+	ZT_EXIT_PERMISSION = 77,
+	ZT_EXIT_UNCONFIRMED = 124,
+};
+
+#define ZT_DEFAULT_POLICY "/etc/zt-segment/rules.yaml"
+#define ZT_DEFAULT_STATE "/var/lib/zt-segment"
+
+/* One name has one number of arguments everywhere, so that options may stand before the verb. */
+enum zt_opt {
+	ZT_OPT_HELP, ZT_OPT_VERSION, ZT_OPT_OUTPUT, ZT_OPT_ENGINE, ZT_OPT_NETNS, ZT_OPT_CGROUP, ZT_OPT_ROOT,
+	ZT_OPT_INSTANCE, ZT_OPT_STATE_DIR, ZT_OPT_QUIET, ZT_OPT_VERBOSE,
+	ZT_OPT_CONFIG, ZT_OPT_STATUS, ZT_OPT_FLUSH,
+	ZT_OPT_FORCE, ZT_OPT_CONFIRM, ZT_OPT_REASON, ZT_OPT_LOCK_WAIT, ZT_OPT_DRY_RUN,
+	ZT_OPT_WATCH, ZT_OPT_MUTATE, ZT_OPT_USER, ZT_OPT_GROUP, ZT_OPT_SERVICE, ZT_OPT_FROM, ZT_OPT_TO, ZT_OPT_POLICY,
+	ZT_OPT_AT, ZT_OPT_SINCE, ZT_OPT_FOLLOW, ZT_OPT_SOURCE, ZT_OPT_RAW, ZT_OPT_VERIFY, ZT_OPT_SHOW, ZT_OPT_WRITE,
+	ZT_OPT_CHECK, ZT_OPT_COUNT,
+};
+
+enum zt_complete { /* what a shell offers for an argument */
+	ZT_COMPLETE_NOTHING, ZT_COMPLETE_WORDS, ZT_COMPLETE_FILE, ZT_COMPLETE_DIR, ZT_COMPLETE_USER,
+	ZT_COMPLETE_GROUP, ZT_COMPLETE_NETNS, ZT_COMPLETE_VERB,
+};
+
+struct zt_option {
+	const char *name; /* without the dashes */
+	char letter;	  /* 0 = none */
+	const char *arg;  /* "FILE", or NULL for a switch */
+	bool global;
+	enum zt_complete complete;
+	const char *words; /* with ZT_COMPLETE_WORDS, blank-separated */
+	const char *doc;
+};
+
+enum {
+	ZT_VERB_JSON = 1,     /* has a JSON form */
+	ZT_VERB_POLICY = 2,   /* its argument is a policy file; --config names it too */
+	ZT_VERB_KERNEL = 4,   /* touches the kernel: needs an engine and, but for the memory engine, root */
+	ZT_VERB_HIDDEN = 8,   /* not in the short list of --help */
+};
+
+struct zt_cli;
+struct zt_verb {
+	const char *name;
+	const char *args;	   /* "[FILE]", or "" */
+	const char *group;	   /* heading in --help */
+	const char *summary;	   /* one line */
+	const char *help;	   /* paragraphs separated by an empty line */
+	const char *example;	   /* one command line */
+	unsigned flags, max_args;
+	enum zt_complete complete; /* of its argument */
+	const char *words;
+	struct {
+		enum zt_opt opt;
+		const char *doc; /* NULL = the option's own */
+	} opts[12];
+	unsigned n_opts;
+	struct {
+		int code;
+		const char *text;
+	} exits[5]; /* its own ones; text NULL ends. The common ones are added */
+	int (*run)(struct zt_cli *c);
+};
+extern const struct zt_option zt_options[ZT_OPT_COUNT];
+extern const struct zt_verb zt_verbs[];
+extern const size_t zt_n_verbs;
+const struct zt_verb *zt_verb_by_name(const char *name); /* NULL */
+bool zt_verb_takes(const struct zt_verb *v, enum zt_opt o);
+const char *zt_verb_opt_doc(const struct zt_verb *v, enum zt_opt o);
+
+struct zt_args {
+	const struct zt_verb *verb;
+	const char *value[ZT_OPT_COUNT]; /* NULL = not given; "" for a switch that was */
+	const char *pos[4];		 /* after the verb */
+	size_t n_pos;
+};
+/* 0, or -EINVAL with a one-line reason in err. verb NULL afterwards: nothing was asked for, or only --help/--version. */
+int zt_args_parse(int argc, char *const *argv, struct zt_args *ret, struct zt_strbuf *err);
+
+struct zt_cli {
+	struct zt_args args;
+	FILE *out, *err;
+	bool json, quiet, verbose, colour, err_colour;
+	const char *instance;
+	char *state_dir;
+	const struct zt_engine *engine; /* set by zt_cli_engine() */
+	struct zt_diags diags;
+	unsigned width;
+};
+
+/* ---- session.c ---- */
+int zt_cli_init(struct zt_cli *c); /* from c->args: netns entered, state folder chosen. An exit code; says what is wrong */
+void zt_cli_done(struct zt_cli *c);
+#define zt_opt(c, o) ((c)->args.value[ZT_OPT_##o])
+/* The engine asked for, else the one that enforces here now, else the first usable. An exit code. */
+int zt_cli_engine(struct zt_cli *c);
+int zt_cli_engine_or_nft(struct zt_cli *c); /* for what touches no kernel: asked for, else nft */
+struct zt_apply_ctx zt_cli_apply_ctx(struct zt_cli *c);
+const char *zt_cli_policy_path(const struct zt_cli *c);
+/* Prints what was collected; the exit code for r (-EPERM 77, -ENOTSUP of a policy 65, …). */
+int zt_cli_fail(struct zt_cli *c, int r);
+int zt_cli_fail_policy(struct zt_cli *c, int r); /* the same where the policy itself is at fault: 65 */
+void zt_cli_flush_diags(struct zt_cli *c);
+/* "zt-segment: error: … [ZT5001]" and a hint; returns code. */
+int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint, const char *fmt, ...) ZT_PRINTF(5, 6);
+int zt_cli_load(struct zt_cli *c, struct zt_policy **ret); /* exit code */
+int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret); /* exit code */
+int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret); /* exit code; ZT_EXIT_INACTIVE when nothing is there */
+/* One line of progress, "[INFO] 2024-12-27T10:00:00Z …". */
+void zt_cli_info(struct zt_cli *c, const char *fmt, ...) ZT_PRINTF(2, 3);
+
+/* ---- out.c ---- */
+enum zt_colour { ZT_PLAIN, ZT_BOLD, ZT_RED, ZT_GREEN, ZT_YELLOW, ZT_DIM };
+const char *zt_colour(const struct zt_cli *c, enum zt_colour k); /* an escape sequence or "" */
+int zt_cli_json(struct zt_cli *c, struct json_t *root); /* prints and releases; exit code */
+void zt_cli_wrap(FILE *f, const char *text, unsigned indent, unsigned width); /* paragraphs */
+void zt_cli_puts_escaped(FILE *f, const char *s);
+/* "5 minutes ago"-like short age: "42s", "12m", "3h", "5d". */
+void zt_age_format(zt_usec age, char buf[static 16]);
+void zt_uid_text(uint32_t uid, struct zt_strbuf *out); /* "web-user (UID 1001)" or "UID 4711" */
+
+/* ---- ruletext.c: rules for people; texts of the policy when the rule still has them, else from the match ---- */
+void zt_rule_from(const struct zt_rule *r, struct zt_strbuf *out);	/* "web-user", "10.0.0.0/8", "*" */
+void zt_rule_from_long(const struct zt_rule *r, struct zt_strbuf *out); /* "web-user (UID 1001)" */
+void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out);	/* "127.0.0.1:6379/tcp", ":443/tcp" inbound */
+void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out); /* "rules.yaml:12" */
+void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out); /* "80,443,8000-8080" */
+struct json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r); /* short form for reports */
+const char *zt_default_text(const struct zt_settings *s); /* "DEFAULT DENY" … */
+
+/* ---- flowtext.c: "HOST:PORT/PROTO" ---- */
+struct zt_target {
+	bool has_host;
+	char host[256];
+	uint8_t proto;
+	uint16_t port;
+	bool has_port;
+};
+/* "127.0.0.1:6379/tcp", "[::1]:53/udp", ":22", "10.0.0.1/icmp", "db.example:5432"; 0 or -EINVAL. Default protocol tcp. */
+int zt_target_parse(const char *s, struct zt_target *ret);
+void zt_flow_text(const struct zt_flow *f, struct zt_strbuf *out); /* "web-user (UID 1001) -> 127.0.0.1:6379/tcp" */
+struct json_t *zt_flow_json(const struct zt_flow *f);
+struct json_t *zt_decision_json(const struct zt_ruleset *rs, const struct zt_decision *d);
+const char *zt_decider_text(const struct zt_decision *d); /* "the default policy", "rule"… */
+bool zt_addr_is_own(const struct zt_addr *a); /* loopback, or an address of this host */
+
+/* ---- whytext.c: near misses and edits ---- */
+struct zt_near {
+	const struct zt_rule *rule;
+	unsigned n_misses;
+	enum zt_miss misses[12]; /* every condition that failed */
+};
+void zt_near_miss(const struct zt_rule *r, const struct zt_flow *f, struct zt_near *ret);
+/* Rules that did not decide, nearest first (fewest failed conditions, then order); *ret malloc'ed. */
+int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *until, struct zt_near **ret,
+		 size_t *ret_n);
+void zt_near_text(const struct zt_near *n, const struct zt_flow *f, struct zt_strbuf *out); /* "user: wants web-user …" */
+/* YAML of the smallest rule that would allow f. */
+void zt_edit_yaml(const struct zt_flow *f, const struct zt_decision *d, struct zt_strbuf *out);
+
+/* ---- generated texts ---- */
+void zt_help_short(FILE *f);
+void zt_help_verb(FILE *f, const struct zt_verb *v);
+int zt_completion_print(FILE *f, const char *shell); /* -EINVAL: unknown shell */
+void zt_man_print(FILE *f);			     /* zt-segment.8.scd */
+int zt_man_yaml_print(FILE *f);			     /* zt-segment.yaml.5.scd */
+/* Title and text of a diagnostic code; false when there is none. i-th code for lists. */
+bool zt_code_find(unsigned code, const char **ret_title, const char **ret_text);
+size_t zt_code_count(void);
+void zt_code_at(size_t i, unsigned *ret_code, const char **ret_title);
+
+/* ---- cmd_apply.c, also for rollback ---- */
+int zt_apply_options_from(struct zt_cli *c, struct zt_apply_options *ret); /* exit code */
+int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_run);
+
+/* ---- difftext.c: for plan and drift ---- */
+void zt_diff_print(struct zt_cli *c, const struct zt_diff *d, const struct zt_ruleset *before,
+		   const struct zt_ruleset *after);
+struct json_t *zt_diff_json(const struct zt_diff *d, const struct zt_ruleset *before, const struct zt_ruleset *after);
+
+/* ---- events.c: shared by blocked and report ---- */
+int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, char **ret_prefix); /* exit code */
+bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e);
+int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret); /* exit code */
+struct json_t *zt_event_json(const struct zt_event *e);
+void zt_event_to_text(const struct zt_event *e, struct zt_strbuf *out); /* "127.0.0.1:6379/tcp" */
+void zt_event_who_text(const struct zt_event *e, struct zt_strbuf *out);
+struct json_t *zt_group_json(const struct zt_event_group *g);
+struct json_t *zt_patterns_json(const struct zt_event_groups *g);
+
+#define ZT_VERB(name) int zt_cmd_##name(struct zt_cli *c);
+ZT_VERB(check) ZT_VERB(plan) ZT_VERB(apply) ZT_VERB(confirm) ZT_VERB(rollback) ZT_VERB(status) ZT_VERB(flush) ZT_VERB(test)
+ZT_VERB(why) ZT_VERB(blocked) ZT_VERB(report) ZT_VERB(history) ZT_VERB(drift) ZT_VERB(fmt) ZT_VERB(refresh) ZT_VERB(restore)
+ZT_VERB(render) ZT_VERB(explain) ZT_VERB(completion) ZT_VERB(schema) ZT_VERB(version) ZT_VERB(help)
+#undef ZT_VERB

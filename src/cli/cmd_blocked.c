@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/table.h"
+#include "base/time.h"
+#include "cli/cli.h"
+
+/* ---- one line an event ---- */
+
+static void print_line(struct zt_cli *c, const struct zt_event *e)
+{
+	ZT_STRBUF struct zt_strbuf who = {0}, to = {0};
+	char when[32] = "-";
+
+	if (e->when)
+		zt_time_format(e->when, when);
+	zt_event_who_text(e, &who);
+	zt_event_to_text(e, &to);
+	fprintf(c->out, "%-20s  %s%-8s%s  %s", when, zt_colour(c, e->kind == ZT_EVENT_BLOCKED ? ZT_RED : ZT_YELLOW),
+		e->kind == ZT_EVENT_BLOCKED ? "blocked" : "observed", zt_colour(c, ZT_PLAIN), zt_strbuf_cstr(&who));
+	if (*e->program) {
+		fputs(" ", c->out);
+		zt_cli_puts_escaped(c->out, e->program);
+	}
+	fprintf(c->out, " -> %s%s%s", zt_strbuf_cstr(&to), *e->rule ? "  by " : "", e->rule);
+	fputc('\n', c->out);
+}
+
+static void print_event(struct zt_cli *c, const struct zt_event *e, const char *prefix)
+{
+	ZT_STRBUF struct zt_strbuf line = {0};
+
+	if (c->json) {
+		json_t *j = zt_event_json(e);
+
+		(void)json_dumpf(j, c->out, JSON_COMPACT); /* a write error shows at exit */
+		fputc('\n', c->out);
+		json_decref(j);
+	} else if (zt_opt(c, RAW)) {
+		if (zt_event_format_line(e, prefix, &line) == 0)
+			fprintf(c->out, "%s\n", zt_strbuf_cstr(&line));
+	} else {
+		print_line(c, e);
+	}
+}
+
+static int print_events(struct zt_cli *c, bool follow)
+{
+	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
+	ZT_FREE char *prefix = NULL;
+	struct zt_event e;
+	int r, code = zt_cli_events(c, follow, &s, &prefix);
+
+	if (code)
+		return code;
+	while ((r = zt_event_next(s, -1, &e)) > 0) {
+		if (!zt_cli_event_wanted(c, &e))
+			continue;
+		print_event(c, &e, prefix);
+		if (follow && fflush(c->out))
+			return ZT_EXIT_FAILED;
+	}
+	return r < 0 ? zt_cli_fail(c, r) : 0;
+}
+
+/* ---- grouped ---- */
+
+static int by_user_then_count(const void *a, const void *b)
+{
+	const struct zt_event_group *x = a, *y = b;
+
+	if (x->sample.has_uid != y->sample.has_uid)
+		return x->sample.has_uid ? -1 : 1;
+	if (x->sample.uid != y->sample.uid)
+		return x->sample.uid < y->sample.uid ? -1 : 1;
+	return (x->count < y->count) - (x->count > y->count);
+}
+
+static void short_time(zt_usec t, char buf[static 20])
+{
+	time_t s = (time_t)(t / ZT_USEC_PER_SEC);
+	struct tm tm;
+
+	if (!t || !gmtime_r(&s, &tm) || !strftime(buf, 20, "%m-%d %H:%M:%S", &tm))
+		snprintf(buf, 20, "-");
+}
+
+static void add_group(struct zt_table *t, const struct zt_event_group *g, bool programs)
+{
+	ZT_STRBUF struct zt_strbuf who = {0}, to = {0};
+	char count[32], first[20], last[20];
+	const char *cells[6];
+	size_t n = 0;
+
+	zt_event_who_text(&g->sample, &who);
+	zt_event_to_text(&g->sample, &to);
+	if (g->sample.kind == ZT_EVENT_OBSERVED)
+		zt_strbuf_str(&to, " (observed)");
+	zt_format_thousands(g->count, count);
+	short_time(g->first, first);
+	short_time(g->last, last);
+	cells[n++] = zt_strbuf_cstr(&who);
+	if (programs)
+		cells[n++] = g->sample.program;
+	cells[n++] = zt_strbuf_cstr(&to);
+	cells[n++] = count;
+	cells[n++] = first;
+	cells[n++] = last;
+	(void)zt_table_row(t, cells); /* out of memory shows at print */
+}
+
+static bool any_program(const struct zt_event_groups *g)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (*g->items[i].sample.program)
+			return true;
+	return false;
+}
+
+static struct zt_table *new_table(bool programs)
+{
+	struct zt_table_column cols[6];
+	size_t n = 0;
+
+	cols[n++] = (struct zt_table_column){.title = "Who", .flexible = true, .min = 8};
+	if (programs)
+		cols[n++] = (struct zt_table_column){.title = "Program", .flexible = true, .min = 7};
+	cols[n++] = (struct zt_table_column){.title = "Destination", .flexible = true, .min = 11};
+	cols[n++] = (struct zt_table_column){.title = "Count", .right = true};
+	cols[n++] = (struct zt_table_column){.title = "First (UTC)"};
+	cols[n++] = (struct zt_table_column){.title = "Last (UTC)"};
+	return zt_table_new(cols, n);
+}
+
+static int print_groups(struct zt_cli *c, const struct zt_event_groups *g)
+{
+	bool programs = any_program(g);
+	ZT_CLEANUP(zt_table_freep) struct zt_table *t = new_table(programs);
+	char head[96], total[32];
+	const char *heads[] = {head};
+
+	for (size_t i = 0; t && i < g->n; i++)
+		add_group(t, &g->items[i], programs);
+	zt_format_thousands(g->total, total);
+	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s", total, g->total == 1 ? "" : "s", g->n, g->n == 1 ? "" : "s");
+	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->width, c->colour) < 0)
+		return zt_cli_fail(c, -ENOMEM);
+	if (g->overflowed)
+		fprintf(c->out, "... and %llu packets of further kinds.\n", (unsigned long long)g->overflowed);
+	return 0;
+}
+
+static int groups(struct zt_cli *c)
+{
+	struct zt_event_groups g = {0};
+	int code = zt_cli_events_group(c, &g);
+
+	if (!code && g.n)
+		qsort(g.items, g.n, sizeof(*g.items), by_user_then_count);
+	if (!code && c->json) {
+		json_t *a = json_array();
+
+		for (size_t i = 0; i < g.n; i++)
+			(void)json_array_append_new(a, zt_group_json(&g.items[i]));
+		code = zt_cli_json(c, json_pack("{s:I, s:o, s:I}", "total", (json_int_t)g.total, "groups", a, "not_grouped",
+						(json_int_t)g.overflowed));
+	} else if (!code && g.n) {
+		code = print_groups(c, &g);
+	} else if (!code && !c->quiet) {
+		fprintf(c->out, "Nothing was blocked%s%s, as far as the log goes.\n", zt_opt(c, SINCE) ? " since " : " in the last 24 hours",
+			zt_opt(c, SINCE) ? zt_opt(c, SINCE) : "");
+	}
+	zt_event_groups_done(&g);
+	return code;
+}
+
+int zt_cmd_blocked(struct zt_cli *c)
+{
+	bool follow = zt_opt(c, FOLLOW);
+
+	return follow || zt_opt(c, RAW) ? print_events(c, follow) : groups(c);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The second half of a transaction: confirm, rollback, refresh, restore. */
+#include <jansson.h>
+
+#include "cli/cli.h"
+
+static int confirmed(struct zt_cli *c, uint64_t generation)
+{
+	zt_cli_flush_diags(c);
+	if (c->json)
+		return zt_cli_json(c, json_pack("{s:s, s:I}", "outcome", "confirmed", "generation", (json_int_t)generation));
+	if (!c->quiet)
+		fprintf(c->out, "Generation %llu is confirmed and stays, also after a reboot.\n", (unsigned long long)generation);
+	return 0;
+}
+
+int zt_cmd_confirm(struct zt_cli *c)
+{
+	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
+	uint64_t generation = 0;
+	int r = zt_confirm(&ctx, zt_opt(c, FORCE), &generation, &c->diags);
+
+	if (r >= 0)
+		return confirmed(c, generation);
+	if (r == -ENOENT && !c->diags.errors) {
+		fprintf(c->err, "zt-segment: nothing is waiting to be confirmed\n");
+		return ZT_EXIT_FAILED;
+	}
+	if (r == -ETIME && !c->diags.errors) {
+		fprintf(c->err, "zt-segment: too late: it was not confirmed in time and was rolled back\n");
+		return ZT_EXIT_UNCONFIRMED;
+	}
+	return r == -ETIME ? (zt_cli_fail(c, r), ZT_EXIT_UNCONFIRMED) : zt_cli_fail(c, r);
+}
+
+int zt_cmd_rollback(struct zt_cli *c)
+{
+	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
+	struct zt_apply_result result = {0};
+	struct zt_apply_options o;
+	uint64_t n = 0;
+	int r, code = zt_apply_options_from(c, &o);
+
+	if (code)
+		return code;
+	if (c->args.n_pos && (zt_parse_u64(c->args.pos[0], INT64_MAX, &n) < 0 || n == 0))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5015, "\"zt-segment history\" lists the generations",
+				    "\"%s\" is not the number of a generation", c->args.pos[0]);
+	r = zt_rollback(&ctx, n, &o, &result, &c->diags);
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	zt_cli_flush_diags(c);
+	if (!c->json && !c->quiet && result.outcome != ZT_APPLY_PENDING)
+		fprintf(c->out, "Rolled back; this is generation %llu now.\n", (unsigned long long)result.generation);
+	return zt_apply_report(c, &result, false);
+}
+
+int zt_cmd_refresh(struct zt_cli *c)
+{
+	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
+	bool changed = false;
+	int r = zt_refresh(&ctx, &changed, &c->diags);
+
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	zt_cli_flush_diags(c);
+	if (c->json)
+		return zt_cli_json(c, json_pack("{s:b}", "changed", (int)changed));
+	if (!c->quiet)
+		fprintf(c->out, changed ? "Refreshed: names now mean something else, the kernel was brought up to date.\n" :
+					  "No changes: every name still means the same.\n");
+	return 0;
+}
+
+int zt_cmd_restore(struct zt_cli *c)
+{
+	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
+	uint64_t generation = 0;
+	int r = zt_restore(&ctx, &generation, &c->diags);
+
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	zt_cli_flush_diags(c);
+	if (c->json)
+		return zt_cli_json(c, json_pack("{s:I, s:b}", "generation", (json_int_t)generation, "emergency", generation == 0));
+	if (generation == 0)
+		zt_cli_info(c, "Emergency policy ACTIVE: no stored generation could be used");
+	else
+		zt_cli_info(c, "Generation %llu ACTIVE", (unsigned long long)generation);
+	return 0;
+}

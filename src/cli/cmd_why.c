@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <grp.h>
+#include <jansson.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/time.h"
+#include "cli/cli.h"
+#include "identity/identity.h"
+
+enum { MISSES_SHOWN = 8 };
+
+struct question {
+	struct zt_flow flow;
+	char *cgroup; /* owned; flow.cgroup_path points here */
+};
+
+/* ---- what was asked ---- */
+
+static int resolve(struct zt_cli *c, const char *host, struct zt_addr *ret)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *ai = NULL;
+	char text[NI_MAXHOST];
+	int r;
+
+	if (!strcmp(host, "localhost"))
+		host = "127.0.0.1";
+	if (zt_addr_parse(host, ret) == 0)
+		return 0;
+	r = getaddrinfo(host, NULL, &hints, &ai);
+	if (r == 0)
+		r = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
+	freeaddrinfo(ai);
+	if (r || zt_addr_parse(text, ret) < 0)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5012, "name an address instead", "no address for host \"%s\"", host);
+	if (!c->quiet && !c->json)
+		fprintf(c->out, "(%s is %s)\n", host, text);
+	return 0;
+}
+
+static int take_user(struct zt_cli *c, const char *user, struct zt_flow *f)
+{
+	struct passwd *pw;
+	uint64_t n;
+
+	if (zt_user_lookup(user, &f->uid) < 0) {
+		if (zt_parse_u64(user, UINT32_MAX - 1, &n) < 0) {
+			ZT_FREE char *near = zt_user_nearest(user), *hint = near ? zt_asprintf("did you mean \"%s\"?", near) : NULL;
+
+			return zt_cli_error(c, ZT_EXIT_USAGE, 5011, hint, "there is no user \"%s\"", user);
+		}
+		f->uid = (uint32_t)n;
+	}
+	pw = getpwuid(f->uid);
+	f->gid = pw ? pw->pw_gid : f->uid;
+	f->owned = true;
+	return 0;
+}
+
+static int take_group(struct zt_cli *c, const char *group, struct zt_flow *f)
+{
+	uint64_t n;
+
+	if (zt_group_lookup(group, &f->gid) == 0)
+		return 0;
+	if (zt_parse_u64(group, UINT32_MAX - 1, &n) < 0)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, NULL, "there is no group \"%s\"", group);
+	f->gid = (uint32_t)n;
+	return 0;
+}
+
+static int take_sender(struct zt_cli *c, struct question *q)
+{
+	const char *user = zt_opt(c, USER), *group = zt_opt(c, GROUP), *service = zt_opt(c, SERVICE);
+	int code = 0;
+
+	q->flow.uid = q->flow.gid = UINT32_MAX;
+	if (user)
+		code = take_user(c, user, &q->flow);
+	if (!code && group)
+		code = take_group(c, group, &q->flow);
+	if (code)
+		return code;
+	if (service)
+		(void)zt_service_cgroup(service, &q->cgroup); /* not running: the path it will have */
+	else if (zt_opt(c, CGROUP))
+		q->cgroup = zt_strdup(zt_opt(c, CGROUP) + strspn(zt_opt(c, CGROUP), "/"));
+	q->flow.cgroup_path = q->cgroup;
+	q->flow.owned = user || group || q->cgroup;
+	if (!q->flow.owned)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "outbound: --user USER --to HOST:PORT; inbound: --from HOST --to :PORT",
+				    "who sends? --user, --service or --cgroup is missing");
+	return 0;
+}
+
+static int take_egress(struct zt_cli *c, const struct zt_target *t, struct question *q)
+{
+	int code = take_sender(c, q);
+
+	if (code)
+		return code;
+	if (!t->has_host)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "a port of this host is meant? Say where from: --from HOST",
+				    "--to names no host");
+	code = resolve(c, t->host, &q->flow.dst);
+	q->flow.loopback = !code && zt_addr_is_own(&q->flow.dst);
+	if (q->flow.loopback)
+		q->flow.src = q->flow.dst;
+	return code;
+}
+
+static int take_ingress(struct zt_cli *c, const struct zt_target *t, struct question *q)
+{
+	int code = resolve(c, zt_opt(c, FROM), &q->flow.src);
+
+	q->flow.dir = ZT_DIR_INGRESS;
+	if (!code && t->has_host)
+		code = resolve(c, t->host, &q->flow.dst);
+	if (!code && (zt_opt(c, USER) || zt_opt(c, GROUP) || zt_opt(c, SERVICE) || zt_opt(c, CGROUP)))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "leave one of them out",
+				    "--from names another machine; its users are not known here");
+	q->flow.loopback = !code && zt_addr_is_own(&q->flow.src);
+	return code;
+}
+
+static int take_question(struct zt_cli *c, struct question *q)
+{
+	struct zt_target t;
+
+	if (!zt_opt(c, TO))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "such as --to 127.0.0.1:6379/tcp", "where to? --to is missing");
+	if (zt_target_parse(zt_opt(c, TO), &t) < 0)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "such as 127.0.0.1:6379/tcp, [::1]:53/udp, :22/tcp, 10.0.0.1/icmp",
+				    "cannot understand the destination \"%s\"", zt_opt(c, TO));
+	q->flow.proto = t.proto;
+	q->flow.port = t.port;
+	q->flow.at = zt_now();
+	if (zt_opt(c, AT) && zt_time_parse(zt_opt(c, AT), &q->flow.at) < 0)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 2026-12-31T18:00:00Z", "\"%s\" is not a time", zt_opt(c, AT));
+	return zt_opt(c, FROM) ? take_ingress(c, &t, q) : take_egress(c, &t, q);
+}
+
+/* ---- the answer ---- */
+
+static bool blocked(const struct zt_decision *d)
+{
+	return d->verdict == ZT_DROP || d->verdict == ZT_REJECT;
+}
+
+static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d)
+{
+	ZT_STRBUF struct zt_strbuf flow = {0}, rule = {0}, place = {0};
+	const char *word = blocked(d) ? "DENIED" : d->verdict == ZT_OBSERVE ? "ALLOWED (observed: would be denied)" : "ALLOWED";
+
+	zt_flow_text(f, &flow);
+	fprintf(c->out, "%s: %s%s%s by ", zt_strbuf_cstr(&flow), zt_colour(c, blocked(d) ? ZT_RED : ZT_GREEN), word,
+		zt_colour(c, ZT_PLAIN));
+	if (d->by == ZT_BY_RULE && d->rule) {
+		zt_rule_place(rs, d->rule, &place);
+		(void)zt_rule_text(rs, d->rule, &rule); /* a failed buffer prints what there is */
+		fprintf(c->out, "rule '%s'\n  %s%s%s\n", d->rule->id, zt_strbuf_cstr(&place), place.len ? ": " : "",
+			zt_strbuf_cstr(&rule));
+		return;
+	}
+	fprintf(c->out, "the %s\n", zt_decider_text(d));
+	if (d->by == ZT_BY_DEFAULT)
+		fprintf(c->out, "  No rule matches, and the %s default is \"%s\".\n", zt_direction_name(f->dir),
+			rs->settings.def[f->dir] == ZT_DEFAULT_DENY ? "deny" : "allow");
+	if (d->by == ZT_BY_LOOPBACK && f->dir == ZT_DIR_INGRESS)
+		fprintf(c->out, "  What arrives over loopback was decided at its sender: ask with --user.\n");
+}
+
+static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_near *near,
+			 size_t n, bool decided)
+{
+	size_t shown = c->verbose ? n : ZT_MIN(n, MISSES_SHOWN);
+
+	if (!n)
+		return;
+	fprintf(c->out, "\n%s, nearest first:\n", decided ? "Rules before it that do not match" : "Rules that do not match");
+	for (size_t i = 0; i < shown; i++) {
+		ZT_STRBUF struct zt_strbuf why = {0}, place = {0};
+
+		zt_rule_place(rs, near[i].rule, &place);
+		zt_near_text(&near[i], f, &why);
+		fprintf(c->out, "  %s%s%s%s%s\n", near[i].rule->id, place.len ? "  (" : "", zt_strbuf_cstr(&place),
+			place.len ? ")" : "", near[i].rule->verdict == ZT_ALLOW ? "" : "  [denies]");
+		zt_cli_wrap(c->out, zt_strbuf_cstr(&why), 6, c->width - 1);
+	}
+	if (shown < n)
+		fprintf(c->out, "  ... and %zu more (-v shows all)\n", n - shown);
+}
+
+static void opens(const struct zt_flow *f, struct zt_strbuf *out)
+{
+	ZT_STRBUF struct zt_strbuf who = {0}, flow = {0};
+	const char *arrow;
+
+	zt_flow_text(f, &flow);
+	arrow = strstr(zt_strbuf_cstr(&flow), " -> ");
+	zt_strbuf_add(&who, flow.buf, arrow ? (size_t)(arrow - flow.buf) : 0);
+	if (f->dir == ZT_DIR_INGRESS && f->src.family)
+		zt_strbuf_printf(out, "every program and user on %s, to whatever listens on this port here, on every address of this "
+				      "host", zt_strbuf_cstr(&who));
+	else if (f->dir == ZT_DIR_INGRESS)
+		zt_strbuf_str(out, "every machine that can reach this host, to whatever listens on this port");
+	else if (f->loopback)
+		zt_strbuf_printf(out, "every program of %s, at any time, to whatever process listens there", zt_strbuf_cstr(&who));
+	else
+		zt_strbuf_printf(out, "every program of %s, at any time, and with it a way out of this host", zt_strbuf_cstr(&who));
+}
+
+static void print_edit(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d,
+		       const struct zt_near *near, size_t n)
+{
+	ZT_STRBUF struct zt_strbuf yaml = {0}, also = {0}, place = {0};
+
+	for (size_t i = 0; i < n && near[i].n_misses == 1; i++)
+		if (near[i].rule->verdict == ZT_ALLOW && near[i].misses[0] >= ZT_MISS_SCHEDULE) {
+			zt_rule_place(rs, near[i].rule, &place);
+			fprintf(c->out, "\nRule '%s' would allow it but for its %s: change that in %s.\n", near[i].rule->id,
+				near[i].misses[0] == ZT_MISS_EXPIRED ? "expires" : "schedule",
+				place.len ? zt_strbuf_cstr(&place) : "the policy");
+			return;
+		}
+	zt_edit_yaml(f, d, &yaml);
+	opens(f, &also);
+	fprintf(c->out, "\nThe smallest rule that would allow it, for the list rules:%s\n\n%s\n",
+		d->by == ZT_BY_RULE ? " (before the rule that denies)" : "", zt_strbuf_cstr(&yaml));
+	zt_strbuf_clear(&place);
+	zt_strbuf_printf(&place, "It opens the same way to %s%s", zt_strbuf_cstr(&also),
+			 d->by == ZT_BY_RULE ? ". The deny rule was written on purpose: look at its description first." : ".");
+	zt_cli_wrap(c->out, zt_strbuf_cstr(&place), 0, c->width - 1);
+}
+
+static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_near *near, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		ZT_STRBUF struct zt_strbuf why = {0};
+		json_t *failed = json_array();
+
+		zt_near_text(&near[i], f, &why);
+		for (unsigned k = 0; k < near[i].n_misses; k++)
+			(void)json_array_append_new(failed, json_string(zt_miss_name(near[i].misses[k])));
+		(void)json_array_append_new(a, json_pack("{s:o, s:o, s:s}", "rule", zt_rule_json(rs, near[i].rule), "failed", failed,
+							 "text", zt_strbuf_cstr(&why)));
+	}
+	return a;
+}
+
+static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d,
+		       const struct zt_near *near, size_t n)
+{
+	ZT_STRBUF struct zt_strbuf yaml = {0}, also = {0};
+	json_t *j = json_pack("{s:b, s:o, s:o, s:o}", "allowed", (int)!blocked(d), "flow", zt_flow_json(f), "decision",
+			      zt_decision_json(rs, d), "not_matching", misses_json(rs, f, near, c->verbose ? n : ZT_MIN(n, 100)));
+
+	if (blocked(d)) {
+		zt_edit_yaml(f, d, &yaml);
+		opens(f, &also);
+		(void)json_object_set_new(j, "edit", json_string(zt_strbuf_cstr(&yaml))); /* a failed set leaves a key out */
+		(void)json_object_set_new(j, "edit_opens", json_string(zt_strbuf_cstr(&also)));
+	}
+	return zt_cli_json(c, j);
+}
+
+static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f)
+{
+	struct zt_decision d = {0};
+	ZT_FREE struct zt_near *near = NULL;
+	size_t n = 0;
+	int r;
+
+	zt_oracle_decide(rs, f, &d);
+	r = zt_near_list(rs, f, d.by == ZT_BY_RULE ? d.rule : NULL, &near, &n);
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	if (d.by != ZT_BY_RULE && d.by != ZT_BY_DEFAULT)
+		n = 0;
+	if (c->json)
+		return answer_json(c, rs, f, &d, near, n);
+	print_verdict(c, rs, f, &d);
+	print_misses(c, rs, f, near, n, d.by == ZT_BY_RULE);
+	if (blocked(&d))
+		print_edit(c, rs, f, &d, near, n);
+	return 0;
+}
+
+static int obtain(struct zt_cli *c, struct zt_policy **ret_p, struct zt_ruleset **ret_rs)
+{
+	int code;
+
+	if (zt_opt(c, POLICY)) {
+		code = zt_cli_load(c, ret_p);
+		return code ?: zt_cli_compile(c, *ret_p, false, ret_rs);
+	}
+	code = zt_cli_engine(c);
+	if (!code)
+		code = zt_cli_raise(c, ret_rs);
+	if (code == ZT_EXIT_INACTIVE)
+		return zt_cli_error(c, code, 5016, "ask a file instead: --policy FILE", "nothing is enforced here, everything is allowed");
+	return code;
+}
+
+int zt_cmd_why(struct zt_cli *c)
+{
+	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	struct question q = {0};
+	int code = take_question(c, &q);
+
+	if (!code)
+		code = obtain(c, &p, &rs);
+	if (!code) {
+		zt_cli_flush_diags(c);
+		code = answer(c, rs, &q.flow);
+	}
+	free(q.cgroup);
+	return code;
+}

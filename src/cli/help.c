@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* The option on the left, its text wrapped on the right of it. */
+static void option_line(FILE *f, enum zt_opt o, const char *doc)
+{
+	const struct zt_option *d = &zt_options[o];
+	char left[64], letter[8] = "    ", *text = NULL;
+	size_t len = 0;
+	FILE *m;
+	int n;
+
+	if (d->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", d->letter);
+	n = snprintf(left, sizeof(left), "  %s--%s%s%s", letter, d->name, d->arg ? " " : "", d->arg ? d->arg : "");
+	if (n > 25) {
+		fprintf(f, "%s\n", left);
+		zt_cli_wrap(f, doc, 26, 79);
+		return;
+	}
+	m = open_memstream(&text, &len);
+	if (!m)
+		return;
+	zt_cli_wrap(m, doc, 26, 79);
+	if (fclose(m) == 0 && len > (size_t)n)
+		memcpy(text, left, (size_t)n);
+	fputs(text ? text : "", f);
+	free(text);
+}
+
+static void globals(FILE *f)
+{
+	fprintf(f, "\nOptions of every command:\n");
+	for (size_t o = 0; o < ZT_OPT_COUNT; o++)
+		if (zt_options[o].global)
+			option_line(f, (enum zt_opt)o, zt_options[o].doc);
+}
+
+void zt_help_short(FILE *f)
+{
+	const char *group = "";
+
+	fprintf(f, "zt-segment: every process behind its own wall. Nothing talks unless a policy says so.\n\n"
+		   "Usage: zt-segment COMMAND [OPTIONS] [FILE]\n"
+		   "       zt-segment --config FILE | --status | --flush\n");
+	for (size_t i = 0; i < zt_n_verbs; i++) {
+		const struct zt_verb *v = &zt_verbs[i];
+
+		if (v->flags & ZT_VERB_HIDDEN)
+			continue;
+		if (strcmp(group, v->group))
+			fprintf(f, "\n%s:\n", v->group);
+		group = v->group;
+		fprintf(f, "  %-11s %s\n", v->name, v->summary);
+	}
+	globals(f);
+	fprintf(f, "\nWhere no FILE is named it is %s; \"-\" is standard input.\n"
+		   "\"zt-segment COMMAND --help\" tells more, zt-segment(8) and zt-segment.yaml(5) all.\n", ZT_DEFAULT_POLICY);
+}
+
+static void exit_line(FILE *f, int code, const char *text)
+{
+	fprintf(f, "  %-4d %s\n", code, text);
+}
+
+static void exits(FILE *f, const struct zt_verb *v)
+{
+	fprintf(f, "\nExit codes:\n");
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(v->exits) && v->exits[i].text; i++)
+		exit_line(f, v->exits[i].code, v->exits[i].text);
+	exit_line(f, ZT_EXIT_USAGE, "wrong usage");
+	if (v->flags & ZT_VERB_POLICY)
+		exit_line(f, ZT_EXIT_POLICY, "the policy is wrong, or the engine cannot enforce it");
+	if (v->flags & ZT_VERB_KERNEL)
+		exit_line(f, ZT_EXIT_PERMISSION, "not allowed; root is needed");
+}
+
+void zt_help_verb(FILE *f, const struct zt_verb *v)
+{
+	fprintf(f, "zt-segment %s: %s\n\nUsage: zt-segment %s%s%s%s\n\n", v->name, v->summary, v->name,
+		v->n_opts ? " [OPTIONS]" : "", *v->args ? " " : "", v->args);
+	zt_cli_wrap(f, v->help, 0, 79);
+	if (v->example)
+		fprintf(f, "\nExample:\n  %s\n", v->example);
+	if (v->n_opts)
+		fprintf(f, "\nOptions:\n");
+	for (unsigned i = 0; i < v->n_opts; i++)
+		option_line(f, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
+	exits(f, v);
+	globals(f);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/time.h"
+#include "cli/cli.h"
+#include "identity/identity.h"
+
+/* Takes the condition that failed out of a borrowed copy of the rule, so that the next one shows. */
+static void relax(struct zt_rule *r, enum zt_miss m, const struct zt_flow *f)
+{
+	switch (m) {
+	case ZT_MISS_NONE:
+		break;
+	case ZT_MISS_DIRECTION:
+		r->dir = f->dir;
+		break;
+	case ZT_MISS_UID:
+		r->match.uid.n = 0;
+		break;
+	case ZT_MISS_GID:
+		r->match.gid.n = 0;
+		break;
+	case ZT_MISS_CGROUP:
+		r->match.n_cgroups = 0;
+		break;
+	case ZT_MISS_FAMILY:
+		r->match.families = ZT_FAMILY_4 | ZT_FAMILY_6;
+		break;
+	case ZT_MISS_SRC:
+		r->match.src4.n = r->match.src6.n = 0;
+		break;
+	case ZT_MISS_DST:
+		r->match.dst4.n = r->match.dst6.n = 0;
+		break;
+	case ZT_MISS_PROTO:
+		r->match.proto.n = 0;
+		break;
+	case ZT_MISS_PORT:
+		r->match.port.n = 0;
+		break;
+	case ZT_MISS_SCHEDULE:
+		r->n_windows = 0;
+		break;
+	case ZT_MISS_EXPIRED:
+		r->expires = 0;
+		break;
+	}
+}
+
+void zt_near_miss(const struct zt_rule *r, const struct zt_flow *f, struct zt_near *ret)
+{
+	struct zt_near n = {.rule = r};
+	struct zt_rule copy = *r;
+	enum zt_miss m, last = ZT_MISS_NONE;
+
+	while ((m = zt_oracle_match(&copy, f)) != ZT_MISS_NONE && m != last && n.n_misses < ZT_ARRAY_SIZE(n.misses)) {
+		n.misses[n.n_misses++] = last = m;
+		relax(&copy, m, f);
+	}
+	*ret = n;
+}
+
+static int by_nearness(const void *a, const void *b)
+{
+	const struct zt_near *x = a, *y = b;
+
+	if (x->n_misses != y->n_misses)
+		return x->n_misses < y->n_misses ? -1 : 1;
+	return (x->rule->seq > y->rule->seq) - (x->rule->seq < y->rule->seq);
+}
+
+int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *until, struct zt_near **ret,
+		 size_t *ret_n)
+{
+	size_t n = until ? (size_t)(until - rs->rules) : rs->n_rules;
+	struct zt_near *list = zt_new(struct zt_near, n + 1);
+
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		zt_near_miss(&rs->rules[i], f, &list[i]);
+	qsort(list, n, sizeof(*list), by_nearness);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+static void protocol_text(const struct zt_u32_ranges *l, struct zt_strbuf *out)
+{
+	if (l->n == 1 && l->v[0].lo == l->v[0].hi && zt_proto_name((uint8_t)l->v[0].lo))
+		zt_strbuf_str(out, zt_proto_name((uint8_t)l->v[0].lo));
+	else
+		zt_u32_ranges_text(l, out);
+}
+
+static void miss_text(const struct zt_rule *r, enum zt_miss m, const struct zt_flow *f, struct zt_strbuf *out)
+{
+	ZT_STRBUF struct zt_strbuf part = {0};
+	char when[32] = "";
+
+	switch (m) {
+	case ZT_MISS_NONE:
+		return;
+	case ZT_MISS_DIRECTION:
+		zt_strbuf_printf(out, "it is for %s traffic", zt_direction_name(r->dir));
+		return;
+	case ZT_MISS_UID:
+	case ZT_MISS_GID:
+	case ZT_MISS_CGROUP:
+		zt_rule_from_long(r, &part);
+		zt_strbuf_printf(out, "%s is not %s", zt_miss_name(m), zt_strbuf_cstr(&part));
+		return;
+	case ZT_MISS_FAMILY:
+		zt_strbuf_printf(out, "it is for %s only", r->match.families == ZT_FAMILY_4 ? "IPv4" : "IPv6");
+		return;
+	case ZT_MISS_SRC:
+		zt_rule_from(r, &part);
+		zt_strbuf_printf(out, "%s is not %s", zt_miss_name(m), zt_strbuf_cstr(&part));
+		return;
+	case ZT_MISS_DST:
+		zt_rule_to(r, &part);
+		zt_strbuf_printf(out, "%s is not in %s", zt_miss_name(m), zt_strbuf_cstr(&part));
+		return;
+	case ZT_MISS_PROTO:
+		protocol_text(&r->match.proto, &part);
+		zt_strbuf_printf(out, "protocol is not %s", zt_strbuf_cstr(&part));
+		return;
+	case ZT_MISS_PORT:
+		zt_u32_ranges_text(&r->match.port, &part);
+		zt_strbuf_printf(out, "port %u is not %s", f->port, zt_strbuf_cstr(&part));
+		return;
+	case ZT_MISS_SCHEDULE:
+		zt_strbuf_str(out, "outside of its schedule");
+		return;
+	case ZT_MISS_EXPIRED:
+		zt_time_format(r->expires, when);
+		zt_strbuf_printf(out, "it expired at %s", when);
+		return;
+	}
+}
+
+void zt_near_text(const struct zt_near *n, const struct zt_flow *f, struct zt_strbuf *out)
+{
+	for (unsigned i = 0; i < n->n_misses; i++) {
+		zt_strbuf_str(out, i ? "; " : "");
+		miss_text(n->rule, n->misses[i], f, out);
+	}
+}
+
+/* ---- the smallest edit ---- */
+
+static void who_yaml(const struct zt_flow *f, struct zt_strbuf *out)
+{
+	ZT_FREE char *name = f->owned ? zt_user_name(f->uid) : NULL;
+	const char *slash = f->cgroup_path ? strrchr(f->cgroup_path, '/') : NULL;
+	const char *base = slash ? slash + 1 : f->cgroup_path, *dot = base ? strrchr(base, '.') : NULL;
+	const char *sep = "";
+
+	zt_strbuf_char(out, '{');
+	if (name) {
+		if (*name < '0' || *name > '9')
+			zt_strbuf_printf(out, "user: %s", name);
+		else
+			zt_strbuf_printf(out, "uid: %s", name);
+		sep = ", ";
+	}
+	if (dot && !strcmp(dot, ".service"))
+		zt_strbuf_printf(out, "%sservice: %s", sep, base);
+	else if (base)
+		zt_strbuf_printf(out, "%scgroup: %s", sep, f->cgroup_path);
+	zt_strbuf_char(out, '}');
+}
+
+static void target_yaml(const struct zt_flow *f, struct zt_strbuf *out)
+{
+	const char *proto = zt_proto_name(f->proto), *sep = "";
+	char host[64];
+
+	zt_strbuf_char(out, '{');
+	if (f->dst.family && f->dir == ZT_DIR_EGRESS) {
+		zt_addr_format(&f->dst, host);
+		zt_strbuf_printf(out, f->dst.family == 6 ? "host: \"%s\"" : "host: %s", host);
+		sep = ", ";
+	}
+	if (f->port) {
+		zt_strbuf_printf(out, "%sport: %u", sep, f->port);
+		sep = ", ";
+	}
+	if (proto)
+		zt_strbuf_printf(out, "%sprotocol: %s}", sep, proto);
+	else
+		zt_strbuf_printf(out, "%sprotocol: %u}", sep, f->proto);
+}
+
+static void edit_name(const struct zt_flow *f, struct zt_strbuf *out)
+{
+	ZT_FREE char *name = f->owned ? zt_user_name(f->uid) : NULL;
+	const char *proto = zt_proto_name(f->proto);
+
+	if (f->dir == ZT_DIR_INGRESS)
+		zt_strbuf_str(out, "inbound");
+	else
+		zt_strbuf_str(out, name && strlen(name) < 32 ? name : "service");
+	zt_strbuf_printf(out, "-to-%s", proto ? proto : "host");
+	if (f->port)
+		zt_strbuf_printf(out, "-%u", f->port);
+}
+
+void zt_edit_yaml(const struct zt_flow *f, const struct zt_decision *d, struct zt_strbuf *out)
+{
+	char host[64];
+
+	zt_strbuf_str(out, "  - name: ");
+	edit_name(f, out);
+	zt_strbuf_str(out, "\n    from: ");
+	if (f->dir == ZT_DIR_EGRESS) {
+		who_yaml(f, out);
+	} else if (f->src.family) {
+		zt_addr_format(&f->src, host);
+		zt_strbuf_printf(out, f->src.family == 6 ? "{host: \"%s\"}" : "{host: %s}", host);
+	} else {
+		zt_strbuf_str(out, "{host: \"*\"}");
+	}
+	zt_strbuf_str(out, "\n    to: ");
+	target_yaml(f, out);
+	zt_strbuf_str(out, "\n    action: allow\n");
+	if (d->by == ZT_BY_RULE && d->rule)
+		zt_strbuf_str(out, "    priority: 1\n");
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "base/time.h"
+#include "cli/cli.h"
+
+int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint, const char *fmt, ...)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	zt_strbuf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	zt_cli_flush_diags(c);
+	fprintf(c->err, "zt-segment: %serror:%s %s [ZT%u]\n", c->err_colour ? "\033[1;31m" : "",
+		c->err_colour ? "\033[0m" : "", zt_strbuf_cstr(&b), zt_code);
+	if (hint)
+		fprintf(c->err, "hint: %s\n", hint);
+	return code;
+}
+
+void zt_cli_flush_diags(struct zt_cli *c)
+{
+	(void)fflush(c->out); /* keeps the order on a terminal; a write error shows at exit */
+	zt_diags_print(&c->diags, c->err, c->err_colour);
+	zt_diags_done(&c->diags);
+	c->diags = (struct zt_diags){0};
+}
+
+int zt_cli_fail(struct zt_cli *c, int r)
+{
+	bool silent = c->diags.errors == 0;
+
+	zt_cli_flush_diags(c);
+	if (silent)
+		fprintf(c->err, "zt-segment: error: %s: %s\n", c->args.verb->name, strerror(-r));
+	if (r == -EPERM || r == -EACCES)
+		return ZT_EXIT_PERMISSION;
+	if (r == -ENOTSUP)
+		return ZT_EXIT_POLICY;
+	return ZT_EXIT_FAILED;
+}
+
+int zt_cli_fail_policy(struct zt_cli *c, int r)
+{
+	int code = zt_cli_fail(c, r);
+
+	return r == -EINVAL || r == -ENOTSUP || r == -EFBIG ? ZT_EXIT_POLICY : code;
+}
+
+void zt_cli_info(struct zt_cli *c, const char *fmt, ...)
+{
+	FILE *f = c->json ? c->err : c->out;
+	ZT_STRBUF struct zt_strbuf b = {0};
+	char when[32];
+	va_list ap;
+
+	if (c->quiet || (c->json && !c->verbose))
+		return;
+	va_start(ap, fmt);
+	zt_strbuf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	zt_time_format(zt_now(), when);
+	fprintf(f, "[INFO] %s %s\n", when, zt_strbuf_cstr(&b));
+	(void)fflush(f); /* a person watches; a write error shows at exit */
+}
+
+static void say(void *arg, const char *line)
+{
+	zt_cli_info(arg, "%s", line);
+}
+
+static bool instance_valid(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n >= 1 && n <= 16 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
+}
+
+static bool colour_wanted(FILE *f)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(fileno(f)) && !(no && *no) && !(term && !strcmp(term, "dumb"));
+}
+
+static unsigned screen_width(FILE *f)
+{
+	struct winsize w;
+
+	if (isatty(fileno(f)) && ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col >= 40)
+		return ZT_MIN(w.ws_col, 160);
+	return 80;
+}
+
+static char *state_dir(struct zt_cli *c)
+{
+	const char *netns = zt_opt(c, NETNS), *base;
+
+	if (zt_opt(c, STATE_DIR))
+		return zt_strdup(zt_opt(c, STATE_DIR));
+	if (!netns)
+		return zt_asprintf("%s%s/%s", zt_opt(c, ROOT) ? zt_opt(c, ROOT) : "", ZT_DEFAULT_STATE, c->instance);
+	base = strrchr(netns, '/');
+	return zt_asprintf("%s/netns-%s/%s", ZT_DEFAULT_STATE, base ? base + 1 : netns, c->instance);
+}
+
+static int enter_netns(struct zt_cli *c, const char *name)
+{
+	int r;
+
+	if (!*name || (!strchr(name, '/') && *name == '.'))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5004, NULL, "\"%s\" is not the name of a network namespace", name);
+	r = zt_netns_enter(name);
+	if (r == -ENOENT)
+		return zt_cli_error(c, ZT_EXIT_FAILED, 5004, "\"ip netns list\" shows those that exist",
+				    "there is no network namespace \"%s\"", name);
+	if (r == -EPERM || r == -EACCES)
+		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003, "run it as root, with sudo for example",
+				    "not allowed to enter network namespace \"%s\"", name);
+	if (r < 0)
+		return zt_cli_error(c, ZT_EXIT_FAILED, 5004, NULL, "cannot enter network namespace \"%s\": %s", name,
+				    strerror(-r));
+	return 0;
+}
+
+int zt_cli_init(struct zt_cli *c)
+{
+	c->out = c->out ? c->out : stdout;
+	c->err = c->err ? c->err : stderr;
+	c->json = zt_opt(c, OUTPUT) && !strcmp(zt_opt(c, OUTPUT), "json");
+	c->quiet = zt_opt(c, QUIET);
+	c->verbose = zt_opt(c, VERBOSE);
+	c->colour = colour_wanted(c->out);
+	c->err_colour = colour_wanted(c->err);
+	c->width = screen_width(c->out);
+	c->instance = zt_opt(c, INSTANCE) ? zt_opt(c, INSTANCE) : "default";
+	if (!instance_valid(c->instance))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5002, NULL,
+				    "the name of an instance is 1 to 16 of a-z, 0-9 and _: \"%s\"", c->instance);
+	if (zt_opt(c, ENGINE) && !zt_engine_by_name(zt_opt(c, ENGINE)) && strcmp(zt_opt(c, ENGINE), "auto"))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5005, "engines are nft, iptables, memory and auto",
+				    "unknown engine \"%s\"", zt_opt(c, ENGINE));
+	c->state_dir = state_dir(c);
+	if (!c->state_dir)
+		return zt_cli_error(c, ZT_EXIT_FAILED, 5000, NULL, "out of memory");
+	return zt_opt(c, NETNS) ? enter_netns(c, zt_opt(c, NETNS)) : 0;
+}
+
+void zt_cli_done(struct zt_cli *c)
+{
+	zt_diags_done(&c->diags);
+	zt_freep(&c->state_dir);
+}
+
+/* The engine that holds something of ours now, damaged or not. */
+static const struct zt_engine *active_engine(const char *instance)
+{
+	static const char *const names[] = {"nft", "iptables"};
+
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(names); i++) {
+		const struct zt_engine *e = zt_engine_by_name(names[i]);
+		uint64_t generation;
+		char hash[65];
+		int r = e ? e->identify(instance, &generation, hash) : -ENOENT;
+
+		if (r == 0 || r == -EUCLEAN)
+			return e;
+	}
+	return NULL;
+}
+
+int zt_cli_engine(struct zt_cli *c)
+{
+	const char *name = zt_opt(c, ENGINE);
+
+	if (name && strcmp(name, "auto"))
+		c->engine = zt_engine_by_name(name);
+	if (geteuid() != 0 && !(c->engine && !strcmp(c->engine->name, "memory")))
+		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003, "run it as root, with sudo for example",
+				    "\"%s\" reads or changes the packet filter, which only root may", c->args.verb->name);
+	if (!c->engine)
+		c->engine = active_engine(c->instance);
+	if (!c->engine)
+		c->engine = zt_engine_by_name("auto");
+	if (!c->engine)
+		return zt_cli_error(c, ZT_EXIT_FAILED, 5006,
+				    "install nftables (or iptables), or see \"zt-segment version -o json\" for the reasons",
+				    "no engine can enforce here");
+	return 0;
+}
+
+int zt_cli_engine_or_nft(struct zt_cli *c)
+{
+	const char *name = zt_opt(c, ENGINE);
+
+	c->engine = zt_engine_by_name(name && strcmp(name, "auto") ? name : "nft");
+	return 0;
+}
+
+struct zt_apply_ctx zt_cli_apply_ctx(struct zt_cli *c)
+{
+	return (struct zt_apply_ctx){.engine = c->engine, .instance = c->instance, .state_dir = c->state_dir,
+				     .cgroup_root = zt_opt(c, CGROUP), .netns = zt_opt(c, NETNS), .quiet = c->quiet,
+				     .say = say, .say_arg = c};
+}
+
+const char *zt_cli_policy_path(const struct zt_cli *c)
+{
+	if (c->args.value[ZT_OPT_POLICY])
+		return c->args.value[ZT_OPT_POLICY];
+	if (c->args.value[ZT_OPT_CONFIG])
+		return c->args.value[ZT_OPT_CONFIG];
+	return c->args.n_pos ? c->args.pos[0] : ZT_DEFAULT_POLICY;
+}
+
+int zt_cli_load(struct zt_cli *c, struct zt_policy **ret)
+{
+	const char *path = zt_cli_policy_path(c);
+	struct zt_policy_options o = {.root = zt_opt(c, ROOT), .allow_unsafe_file = !strcmp(path, "-")};
+	int r = zt_policy_load(path, &o, ret, &c->diags);
+
+	if (r < 0)
+		return zt_cli_fail_policy(c, r);
+	return 0;
+}
+
+int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret)
+{
+	struct zt_u32_ranges ports = {0};
+	struct zt_compile_options o = {.instance = c->instance, .ssh_ports = &ports, .offline = offline};
+	int r = zt_ssh_ports(zt_opt(c, ROOT), &ports);
+
+	if (strcmp(c->args.verb->name, "why"))
+		o.cgroup_root = zt_opt(c, CGROUP);
+	if (r >= 0)
+		r = zt_ruleset_compile(p, &o, ret, &c->diags);
+	zt_u32_ranges_done(&ports);
+	return r < 0 ? zt_cli_fail_policy(c, r) : 0;
+}
+
+int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret)
+{
+	int r = c->engine->raise(c->instance, ret, &c->diags);
+
+	if (r == -ENOENT)
+		return ZT_EXIT_INACTIVE;
+	if (r == -EUCLEAN) {
+		(void)zt_cli_fail(c, r); /* the exit code below is what counts */
+		fprintf(c->err, "hint: our rules in the kernel were changed by someone: \"zt-segment drift\" shows how, "
+				"\"zt-segment apply\" repairs it, \"zt-segment flush\" removes it\n");
+		return ZT_EXIT_FAILED;
+	}
+	return r < 0 ? zt_cli_fail(c, r) : 0;
+}
