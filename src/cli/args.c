@@ -29,10 +29,16 @@ static int bad(struct parser *p, const char *fmt, const char *what)
 	return -EINVAL;
 }
 
+static int bad_option(struct parser *p, const char *what, enum zt_opt o)
+{
+	zt_strbuf_printf(p->err, "%s --%s", what, zt_options[o].name);
+	return -EINVAL;
+}
+
 static int set(struct parser *p, enum zt_opt o, const char *value)
 {
 	if (p->a->value[o] && zt_options[o].arg)
-		return bad(p, "given twice: option", zt_options[o].name);
+		return bad_option(p, "given twice:", o);
 	p->a->value[o] = value;
 	return 0;
 }
@@ -41,13 +47,13 @@ static int with_argument(struct parser *p, enum zt_opt o, const char *inlined)
 {
 	if (!zt_options[o].arg) {
 		if (inlined)
-			return bad(p, "takes no argument: option", zt_options[o].name);
+			return bad_option(p, "takes no argument:", o);
 		return set(p, o, "");
 	}
 	if (inlined)
 		return set(p, o, inlined);
 	if (p->i + 1 >= p->argc)
-		return bad(p, "an argument is missing after option", zt_options[o].name);
+		return bad_option(p, "an argument is missing after", o);
 	return set(p, o, p->argv[++p->i]);
 }
 
@@ -56,13 +62,13 @@ static int parse_long(struct parser *p, const char *s)
 	const char *eq = strchr(s, '=');
 	size_t len = eq ? (size_t)(eq - s) : strlen(s);
 	const char *near;
-	char name[64] = "";
+	char name[64] = "--";
 
 	for (size_t o = 0; o < ZT_OPT_COUNT; o++)
 		if (strlen(zt_options[o].name) == len && !strncmp(zt_options[o].name, s, len))
 			return with_argument(p, (enum zt_opt)o, eq ? eq + 1 : NULL);
-	memcpy(name, s, ZT_MIN(len, sizeof(name) - 1));
-	near = nearest_option(name);
+	memcpy(name + 2, s, ZT_MIN(len, sizeof(name) - 3));
+	near = nearest_option(name + 2);
 	(void)bad(p, "unknown option", name); /* the result is ours below */
 	if (near)
 		zt_strbuf_printf(p->err, "; did you mean \"--%s\"?", near);

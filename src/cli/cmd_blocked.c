@@ -51,11 +51,16 @@ static int print_events(struct zt_cli *c, bool follow)
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
 	ZT_FREE char *prefix = NULL;
 	struct zt_event e;
+	uint64_t lost = 0;
 	int r, code = zt_cli_events(c, follow, &s, &prefix);
 
 	if (code)
 		return code;
 	while ((r = zt_event_next(s, -1, &e)) > 0) {
+		if (zt_event_lost(s) > lost && !c->quiet)
+			fprintf(c->err, "zt-segment: %llu or more events were lost: they came faster than they could be read\n",
+				(unsigned long long)(zt_event_lost(s) - lost));
+		lost = zt_event_lost(s);
 		if (!zt_cli_event_wanted(c, &e))
 			continue;
 		print_event(c, &e, prefix);

@@ -84,6 +84,8 @@ int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret)
 		if (r < 0)
 			break;
 	}
+	if (zt_event_damaged(s) && !c->quiet)
+		fprintf(c->err, "zt-segment: %llu damaged log lines were left out\n", (unsigned long long)zt_event_damaged(s));
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 

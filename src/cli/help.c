@@ -42,7 +42,7 @@ void zt_help_short(FILE *f)
 {
 	const char *group = "";
 
-	fprintf(f, "zt-segment: every process behind its own wall. Nothing talks unless a policy says so.\n\n"
+	fprintf(f, "Every process behind its own wall: nothing talks unless the policy says so.\n\n"
 		   "Usage: zt-segment COMMAND [OPTIONS] [FILE]\n"
 		   "       zt-segment --config FILE | --status | --flush\n");
 	for (size_t i = 0; i < zt_n_verbs; i++) {
@@ -89,5 +89,5 @@ void zt_help_verb(FILE *f, const struct zt_verb *v)
 	for (unsigned i = 0; i < v->n_opts; i++)
 		option_line(f, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
 	exits(f, v);
-	globals(f);
+	fprintf(f, "\n\"zt-segment --help\" lists the options that every command takes (-o json, --netns, --engine, ...).\n");
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Manual pages as scdoc sources: zt-segment(8) from the verb table, zt-segment.yaml(5) around the key reference. */
+#include <ctype.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -11,6 +12,18 @@ static void text(FILE *f, const char *s)
 			fputc('\\', f);
 		fputc(*s, f);
 	}
+}
+
+/* As a sentence: capital first, a full stop where nothing else ends it. */
+static void sentence(FILE *f, const char *s)
+{
+	size_t n = strlen(s);
+	char first[2] = {(char)toupper((unsigned char)*s), 0};
+
+	text(f, first);
+	text(f, s + 1);
+	if (n && !strchr(".?!", s[n - 1]))
+		fputc('.', f);
 }
 
 /* One paragraph a line becomes one indented paragraph; an empty line separates. */
@@ -43,7 +56,7 @@ static void option(FILE *f, enum zt_opt o, const char *doc, const char *indent)
 		fputc('_', f);
 	}
 	fprintf(f, "\n%s\t", indent);
-	text(f, doc);
+	sentence(f, doc);
 	fputs("\n\n", f);
 }
 
@@ -55,8 +68,8 @@ static void verb(FILE *f, const struct zt_verb *v)
 		text(f, v->args);
 	}
 	fprintf(f, "\n\t");
-	text(f, v->summary);
-	fprintf(f, ".\n\n");
+	sentence(f, v->summary);
+	fprintf(f, "\n\n");
 	paragraphs(f, v->help, "\t");
 	fputc('\n', f);
 	for (unsigned i = 0; i < v->n_opts; i++)

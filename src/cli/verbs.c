@@ -65,6 +65,7 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 			  "print nothing; exit 1 when the file is not in canonical form"},
 };
 
+#define SAME_AS_FILE "the policy file, the same as FILE"
 #define ENFORCE "Enforce"
 #define WRITE_POLICY "Policy files"
 #define LOOK "Look"
@@ -75,30 +76,30 @@ const struct zt_verb zt_verbs[] = {
 	 .help = "Reads the policy, reports every error and warning with its line, lowers it for the engine and, as root, really "
 		 "loads the result in a scratch network namespace of which nothing is left. Nothing on this host changes.",
 	 .example = "zt-segment check rules.yaml", .flags = ZT_VERB_JSON | ZT_VERB_POLICY, .max_args = 1,
-	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, NULL}}, .n_opts = 1,
+	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}}, .n_opts = 1,
 	 .exits = {{0, "the policy is right (there may be warnings)"}}, .run = zt_cmd_check},
 	{.name = "test", .args = "[FILE]", .group = WRITE_POLICY, .summary = "run the policy's own tests, offline",
 	 .help = "Evaluates the tests: of the policy against its rules. Needs no root and touches no kernel. Shows which rules "
 		 "decided no test.\n\nWith --mutate each rule is flipped and removed in turn; what no test notices is listed: those "
 		 "are mistakes the tests would not catch. A policy in observe mode is tested as if it enforced.",
 	 .example = "zt-segment test --mutate rules.yaml", .flags = ZT_VERB_JSON | ZT_VERB_POLICY, .max_args = 1,
-	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, NULL}, {ZT_OPT_MUTATE, NULL}}, .n_opts = 2,
+	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_MUTATE, NULL}}, .n_opts = 2,
 	 .exits = {{0, "all tests passed"}, {1, "a test failed"}}, .run = zt_cmd_test},
 	{.name = "plan", .args = "[FILE]", .group = WRITE_POLICY, .summary = "what would change?",
 	 .help = "Compares the policy with what the kernel enforces now and prints the difference. Changes nothing.",
 	 .example = "zt-segment plan rules.yaml", .flags = ZT_VERB_JSON | ZT_VERB_POLICY | ZT_VERB_KERNEL, .max_args = 1,
-	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, NULL}}, .n_opts = 1,
+	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}}, .n_opts = 1,
 	 .exits = {{0, "no differences"}, {1, "there are differences"}}, .run = zt_cmd_plan},
 	{.name = "fmt", .args = "[FILE]", .group = WRITE_POLICY, .summary = "print the policy in canonical form",
 	 .help = "Comments are kept. The result formatted again is the same. Users and hosts need not exist.",
 	 .example = "zt-segment fmt --write rules.yaml", .flags = ZT_VERB_POLICY, .max_args = 1,
 	 .complete = ZT_COMPLETE_FILE,
-	 .opts = {{ZT_OPT_CONFIG, NULL}, {ZT_OPT_WRITE, NULL}, {ZT_OPT_CHECK, NULL}}, .n_opts = 3,
+	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_WRITE, NULL}, {ZT_OPT_CHECK, NULL}}, .n_opts = 3,
 	 .exits = {{0, "done"}, {1, "with --check: the file is not in canonical form"}}, .run = zt_cmd_fmt},
 	{.name = "render", .args = "[FILE]", .group = WRITE_POLICY, .summary = "print what the engine would load",
 	 .help = "The complete text for the engine's own tool (nft -f, iptables-restore) on an empty kernel. Touches no kernel.",
 	 .example = "zt-segment render rules.yaml | less", .flags = ZT_VERB_POLICY, .max_args = 1,
-	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, NULL}}, .n_opts = 1, .exits = {{0, "done"}},
+	 .complete = ZT_COMPLETE_FILE, .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}}, .n_opts = 1, .exits = {{0, "done"}},
 	 .run = zt_cmd_render},
 	{.name = "schema", .args = "", .group = WRITE_POLICY, .summary = "print the JSON Schema of the language",
 	 .help = "Editors complete and check policy files with it.", .example = "zt-segment schema > zt-segment.schema.json",
@@ -112,7 +113,7 @@ const struct zt_verb zt_verbs[] = {
 		 "confirm\" is run, best from a new login, within the time.",
 	 .example = "zt-segment apply --confirm 60s rules.yaml", .flags = ZT_VERB_JSON | ZT_VERB_POLICY | ZT_VERB_KERNEL,
 	 .max_args = 1, .complete = ZT_COMPLETE_FILE,
-	 .opts = {{ZT_OPT_CONFIG, NULL}, {ZT_OPT_CONFIRM, NULL}, {ZT_OPT_FORCE, NULL}, {ZT_OPT_DRY_RUN, NULL},
+	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_CONFIRM, NULL}, {ZT_OPT_FORCE, NULL}, {ZT_OPT_DRY_RUN, NULL},
 		  {ZT_OPT_REASON, NULL}, {ZT_OPT_LOCK_WAIT, NULL}}, .n_opts = 6,
 	 .exits = {{0, "enforced, or nothing had to change"}, {1, "failed, nothing changed"}}, .run = zt_cmd_apply},
 	{.name = "confirm", .args = "", .group = ENFORCE, .summary = "keep what \"apply --confirm\" put in place",
