@@ -18,7 +18,7 @@ void zt_strbuf_add(struct zt_strbuf *b, const void *data, size_t len);
 void zt_strbuf_str(struct zt_strbuf *b, const char *s);
 void zt_strbuf_char(struct zt_strbuf *b, char c);
 void zt_strbuf_printf(struct zt_strbuf *b, const char *fmt, ...) ZT_PRINTF(2, 3);
-void zt_strbuf_vprintf(struct zt_strbuf *b, const char *fmt, va_list ap);
+void zt_strbuf_vprintf(struct zt_strbuf *b, const char *fmt, va_list ap) ZT_PRINTF(2, 0);
 int zt_strbuf_error(const struct zt_strbuf *b);  /* 0 or -ENOMEM */
 const char *zt_strbuf_cstr(const struct zt_strbuf *b); /* "" when empty, never NULL */
 char *zt_strbuf_steal(struct zt_strbuf *b); /* caller frees; NULL when poisoned; "" when empty */
