@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ruleset/ruleset.h"
+
+#include <string.h>
+
+#include "base/file.h"
+#include "base/mem.h"
+
+static void rule_done(struct zt_rule *r)
+{
+	free(r->id);
+	free(r->windows);
+	free(r->from_text);
+	free(r->to_text);
+	free(r->needs);
+	zt_match_done(&r->match);
+}
+
+void zt_ruleset_free(struct zt_ruleset *rs)
+{
+	if (!rs)
+		return;
+	for (size_t i = 0; i < rs->n_rules; i++)
+		rule_done(&rs->rules[i]);
+	for (size_t i = 0; i < rs->n_files; i++)
+		free(rs->files[i]);
+	free(rs->rules);
+	free(rs->files);
+	free(rs->instance);
+	free(rs->policy_name);
+	free(rs->settings.log_prefix);
+	zt_u32_ranges_done(&rs->ssh_ports);
+	free(rs);
+}
+
+void zt_ruleset_freep(struct zt_ruleset **rs)
+{
+	zt_ruleset_free(*rs);
+	*rs = NULL;
+}
+
+int zt_ruleset_new(struct zt_ruleset **ret)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = zt_new(struct zt_ruleset, 1);
+
+	if (!rs)
+		return -ENOMEM;
+	rs->settings = (struct zt_settings){
+		.log_blocked = true, .preserve_ssh = true, .preserve_established = true, .log_limit = 10, .log_limit_per = ZT_PER_SECOND};
+	rs->settings.log_prefix = zt_strdup("ZT-BLOCKED: ");
+	rs->instance = zt_strdup("default");
+	rs->policy_name = zt_strdup("");
+	if (!rs->settings.log_prefix || !rs->instance || !rs->policy_name)
+		return -ENOMEM;
+	*ret = ZT_TAKE(rs);
+	return 0;
+}
+
+struct zt_rule *zt_ruleset_add(struct zt_ruleset *rs)
+{
+	struct zt_rule *r;
+
+	if (zt_grow(rs->rules, rs->cap_rules, rs->n_rules) < 0)
+		return NULL;
+	r = &rs->rules[rs->n_rules++];
+	memset(r, 0, sizeof(*r));
+	r->seq = (uint32_t)rs->n_rules;
+	return r;
+}
+
+/* ---- copies ---- */
+static int copy_string(char **dst, const char *src)
+{
+	char *s = src ? zt_strdup(src) : NULL;
+
+	if (src && !s)
+		return -ENOMEM;
+	free(*dst);
+	*dst = s;
+	return 0;
+}
+
+static int copy_match(struct zt_match *dst, const struct zt_match *src)
+{
+	int r = 0;
+
+	dst->families = src->families;
+	if (src->n_cgroups && !(dst->cgroups = zt_new(struct zt_cgroup, src->n_cgroups)))
+		return -ENOMEM;
+	for (size_t i = 0; i < src->n_cgroups; i++) {
+		dst->cgroups[i] = (struct zt_cgroup){.id = src->cgroups[i].id, .level = src->cgroups[i].level};
+		dst->cgroups[i].path = zt_strdup(src->cgroups[i].path);
+		dst->n_cgroups = i + 1;
+		if (!dst->cgroups[i].path)
+			return -ENOMEM;
+	}
+	r = zt_u32_ranges_copy(&dst->uid, &src->uid) ?: zt_u32_ranges_copy(&dst->gid, &src->gid);
+	r = r ?: zt_u32_ranges_copy(&dst->proto, &src->proto) ?: zt_u32_ranges_copy(&dst->port, &src->port);
+	r = r ?: zt_addr_ranges_copy(&dst->src4, &src->src4) ?: zt_addr_ranges_copy(&dst->src6, &src->src6);
+	return r ?: zt_addr_ranges_copy(&dst->dst4, &src->dst4) ?: zt_addr_ranges_copy(&dst->dst6, &src->dst6);
+}
+
+static int copy_rule(struct zt_rule *dst, const struct zt_rule *src)
+{
+	int r = copy_string(&dst->id, src->id);
+
+	dst->part = src->part;
+	dst->dir = src->dir;
+	dst->verdict = src->verdict;
+	dst->log = src->log;
+	dst->file = src->file;
+	dst->line = src->line;
+	dst->expires = src->expires;
+	if (src->n_windows && !(dst->windows = zt_new(struct zt_window, src->n_windows)))
+		return -ENOMEM;
+	if (src->n_windows)
+		memcpy(dst->windows, src->windows, src->n_windows * sizeof(*dst->windows));
+	dst->n_windows = src->n_windows;
+	if (src->n_needs && !(dst->needs = zt_new(struct zt_need, src->n_needs)))
+		return -ENOMEM;
+	if (src->n_needs)
+		memcpy(dst->needs, src->needs, src->n_needs * sizeof(*dst->needs));
+	dst->n_needs = src->n_needs;
+	r = r ?: copy_string(&dst->from_text, src->from_text) ?: copy_string(&dst->to_text, src->to_text);
+	return r ?: copy_match(&dst->match, &src->match);
+}
+
+static int copy_head(struct zt_ruleset *dst, const struct zt_ruleset *src)
+{
+	char *prefix = dst->settings.log_prefix;
+	int r;
+
+	dst->settings = src->settings;
+	dst->settings.log_prefix = prefix;
+	dst->generation = src->generation;
+	memcpy(dst->hash, src->hash, sizeof(dst->hash));
+	r = copy_string(&dst->settings.log_prefix, src->settings.log_prefix) ?: copy_string(&dst->instance, src->instance);
+	r = r ?: copy_string(&dst->policy_name, src->policy_name) ?: zt_u32_ranges_copy(&dst->ssh_ports, &src->ssh_ports);
+	if (!r && src->n_files && !(dst->files = zt_new(char *, src->n_files)))
+		return -ENOMEM;
+	for (size_t i = 0; !r && i < src->n_files; i++, dst->n_files++)
+		r = copy_string(&dst->files[i], src->files[i]);
+	return r;
+}
+
+int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *copy = NULL;
+	int r = zt_ruleset_new(&copy);
+
+	if (!r)
+		r = copy_head(copy, rs);
+	for (size_t i = 0; !r && i < rs->n_rules; i++) {
+		struct zt_rule *rule = zt_ruleset_add(copy);
+
+		r = rule ? copy_rule(rule, &rs->rules[i]) : -ENOMEM;
+	}
+	if (!r)
+		*ret = ZT_TAKE(copy);
+	return r;
+}
+
+/* ---- canonical bytes ---- */
+static void put_numbers(struct zt_strbuf *out, char key, const struct zt_u32_ranges *l)
+{
+	if (!l->n)
+		return;
+	zt_strbuf_char(out, key);
+	for (size_t i = 0; i < l->n; i++)
+		zt_strbuf_printf(out, "%u-%u,", l->v[i].lo, l->v[i].hi);
+}
+
+static void put_addrs(struct zt_strbuf *out, char key, const struct zt_addr_ranges *l)
+{
+	if (!l->n)
+		return;
+	zt_strbuf_char(out, key);
+	for (size_t i = 0; i < l->n; i++) {
+		char text[128];
+
+		zt_addr_range_format(&l->v[i], text);
+		zt_strbuf_printf(out, "%s,", text);
+	}
+}
+
+static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
+{
+	const struct zt_match *m = &r->match;
+
+	zt_strbuf_printf(out, "%s\t%u\t%s\t%s%s\tf%u", r->id, r->part, zt_direction_name(r->dir), zt_verdict_name(r->verdict),
+			 r->log ? "+log" : "", m->families);
+	put_numbers(out, 'u', &m->uid);
+	put_numbers(out, 'g', &m->gid);
+	for (size_t i = 0; i < m->n_cgroups; i++)
+		zt_strbuf_printf(out, "c%llu:%s,", (unsigned long long)m->cgroups[i].id, m->cgroups[i].path);
+	put_addrs(out, 's', &m->src4);
+	put_addrs(out, 'S', &m->src6);
+	put_addrs(out, 'd', &m->dst4);
+	put_addrs(out, 'D', &m->dst6);
+	put_numbers(out, 'p', &m->proto);
+	put_numbers(out, 't', &m->port);
+	for (size_t i = 0; i < r->n_windows; i++)
+		zt_strbuf_printf(out, "w%u-%u", r->windows[i].start, r->windows[i].end);
+	if (r->expires)
+		zt_strbuf_printf(out, "e%llu", (unsigned long long)r->expires);
+	zt_strbuf_char(out, '\n');
+}
+
+int zt_ruleset_canonical(const struct zt_ruleset *rs, struct zt_strbuf *out)
+{
+	const struct zt_settings *s = &rs->settings;
+
+	zt_strbuf_printf(out, "zt-segment ruleset 1\ndefault %d %d %d mode %d block %d loopback %d log %d %u/%d ssh %d established %d\n",
+			 s->def[0], s->def[1], s->def[2], s->mode, s->block, s->loopback, s->log_blocked, s->log_limit, s->log_limit_per,
+			 s->preserve_ssh, s->preserve_established);
+	zt_strbuf_printf(out, "prefix %s\n", s->log_prefix);
+	put_numbers(out, 'S', &rs->ssh_ports);
+	zt_strbuf_char(out, '\n');
+	for (size_t i = 0; i < rs->n_rules; i++)
+		put_rule(out, &rs->rules[i]);
+	return zt_strbuf_error(out);
+}
+
+int zt_ruleset_rehash(struct zt_ruleset *rs)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+	int r = zt_ruleset_canonical(rs, &b);
+
+	if (!r)
+		zt_sha256_hex(b.buf, b.len, rs->hash);
+	return r;
+}
+
+bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b)
+{
+	return !strcmp(a->id, b->id) && a->part == b->part && a->dir == b->dir && a->verdict == b->verdict && a->log == b->log &&
+	       a->expires == b->expires && a->n_windows == b->n_windows &&
+	       (!a->n_windows || !memcmp(a->windows, b->windows, a->n_windows * sizeof(*a->windows))) &&
+	       zt_match_eq(&a->match, &b->match);
+}
