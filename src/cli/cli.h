@@ -133,6 +133,7 @@ void zt_cli_info(struct zt_cli *c, const char *fmt, ...) ZT_PRINTF(2, 3);
 enum zt_colour { ZT_PLAIN, ZT_BOLD, ZT_RED, ZT_GREEN, ZT_YELLOW, ZT_DIM };
 const char *zt_colour(const struct zt_cli *c, enum zt_colour k); /* an escape sequence or "" */
 int zt_cli_json(struct zt_cli *c, struct json_t *root); /* prints and releases; exit code */
+struct json_t *zt_json_text(const char *s); /* null for NULL; what is not UTF-8 comes escaped */
 void zt_cli_wrap(FILE *f, const char *text, unsigned indent, unsigned width); /* paragraphs */
 void zt_cli_puts_escaped(FILE *f, const char *s);
 /* "5 minutes ago"-like short age: "42s", "12m", "3h", "5d". */

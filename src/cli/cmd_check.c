@@ -36,10 +36,10 @@ static json_t *diags_json(const struct zt_diags *d)
 		char code[16];
 
 		snprintf(code, sizeof(code), "ZT%u", g->code);
-		(void)json_array_append_new(a, json_pack("{s:s, s:s*, s:s*, s:i, s:i, s:s, s:s*}", "severity",
+		(void)json_array_append_new(a, json_pack("{s:s, s:s*, s:o, s:i, s:i, s:o, s:o}", "severity",
 							 severity[g->severity], "code", g->code ? code : NULL, "file",
-							 g->span.line ? g->span.file : NULL, "line", (int)g->span.line,
-							 "column", (int)g->span.col, "message", g->message, "hint", g->hint));
+							 zt_json_text(g->span.line ? g->span.file : NULL), "line", (int)g->span.line,
+							 "column", (int)g->span.col, "message", zt_json_text(g->message), "hint", zt_json_text(g->hint)));
 	}
 	return a;
 }
@@ -47,7 +47,7 @@ static json_t *diags_json(const struct zt_diags *d)
 /* JSON carries the findings themselves; they are not printed as text too. */
 static int report_json(struct zt_cli *c, const struct checked *k, int code)
 {
-	json_t *j = json_pack("{s:b, s:s, s:I, s:I, s:b, s:o}", "ok", code == 0, "file", zt_cli_policy_path(c), "rules",
+	json_t *j = json_pack("{s:b, s:o, s:I, s:I, s:b, s:o}", "ok", code == 0, "file", zt_json_text(zt_cli_policy_path(c)), "rules",
 			      (json_int_t)k->rules, "tests", (json_int_t)k->tests, "loaded", (int)k->loaded, "findings",
 			      diags_json(&c->diags));
 

@@ -10,10 +10,10 @@ static int report_json(struct zt_cli *c, const struct zt_drift *d)
 	json_t *notes = json_array(), *j;
 
 	for (size_t i = 0; i < d->n_notes; i++)
-		(void)json_array_append_new(notes, json_string(d->notes[i])); /* one that fails is left out */
+		(void)json_array_append_new(notes, zt_json_text(d->notes[i])); /* one that fails is left out */
 	j = zt_diff_json(&d->diff, d->expected, d->actual);
-	(void)json_object_update_new(j, json_pack("{s:b, s:b, s:s?, s:o}", "active", (int)d->active, "drifted", (int)d->drifted,
-						  "culprit", d->culprit, "notes", notes));
+	(void)json_object_update_new(j, json_pack("{s:b, s:b, s:o, s:o}", "active", (int)d->active, "drifted", (int)d->drifted,
+						  "culprit", zt_json_text(d->culprit), "notes", notes));
 	return zt_cli_json(c, j);
 }
 
@@ -50,7 +50,7 @@ static int changed(void *arg, uint32_t pid, const char *program, uint32_t nft_ge
 
 	zt_time_format(zt_now(), when);
 	if (c->json) {
-		json_t *j = json_pack("{s:s, s:I, s:s?, s:I}", "when", when, "pid", (json_int_t)pid, "program", program,
+		json_t *j = json_pack("{s:s, s:I, s:o, s:I}", "when", when, "pid", (json_int_t)pid, "program", zt_json_text(program),
 				      "nft_generation", (json_int_t)nft_generation);
 
 		(void)json_dumpf(j, c->out, JSON_COMPACT); /* a write error shows at exit */

@@ -79,10 +79,10 @@ static int list_json(struct zt_cli *c, const struct zt_generation *g, size_t n)
 		char when[32];
 
 		zt_time_format(g[i].when, when);
-		(void)json_array_append_new(a, json_pack("{s:I, s:s, s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:b, s:b}", "generation",
-							 (json_int_t)g[i].number, "when", when, "who", g[i].who, "from", g[i].from,
-							 "hash", g[i].hash, "engine", g[i].engine, "summary", g[i].summary, "state",
-							 g[i].state, "current", (int)g[i].current, "corrupt", (int)g[i].corrupt));
+		(void)json_array_append_new(a, json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "generation",
+							 (json_int_t)g[i].number, "when", when, "who", zt_json_text(g[i].who), "from", zt_json_text(g[i].from),
+							 "hash", zt_json_text(g[i].hash), "engine", zt_json_text(g[i].engine), "summary", zt_json_text(g[i].summary), "state",
+							 zt_json_text(g[i].state), "current", (int)g[i].current, "corrupt", (int)g[i].corrupt));
 	}
 	return zt_cli_json(c, json_pack("{s:o}", "generations", a));
 }

@@ -318,11 +318,11 @@ static json_t *lists_json(const struct state *s)
 	json_t *foreign = json_array(), *gaps = json_array();
 
 	for (size_t i = 0; i < s->n_foreign; i++)
-		(void)json_array_append_new(foreign, json_pack("{s:s, s:s}", "family", s->foreign[i].family, "name",
-							       s->foreign[i].name));
+		(void)json_array_append_new(foreign, json_pack("{s:o, s:o}", "family", zt_json_text(s->foreign[i].family), "name",
+							       zt_json_text(s->foreign[i].name)));
 	for (size_t i = 0; i < s->caps.n_gaps; i++)
-		(void)json_array_append_new(gaps, json_pack("{s:s, s:s}", "what", s->caps.gaps[i].what, "why",
-							    s->caps.gaps[i].why));
+		(void)json_array_append_new(gaps, json_pack("{s:o, s:o}", "what", zt_json_text(s->caps.gaps[i].what), "why",
+							    zt_json_text(s->caps.gaps[i].why)));
 	return json_pack("{s:o, s:o}", "foreign_tables", foreign, "not_covered", gaps);
 }
 
@@ -331,9 +331,9 @@ static int print_json(struct zt_cli *c, const struct state *s)
 	json_t *j = json_pack("{s:b, s:s, s:s}", "active", s->rs != NULL, "engine", c->engine->name, "instance", c->instance);
 
 	if (s->rs)
-		(void)json_object_update_new(j, json_pack("{s:s, s:s, s:I, s:s, s:s*, s:s?, s:o, s:o}", "policy",
+		(void)json_object_update_new(j, json_pack("{s:s, s:s, s:I, s:o, s:s*, s:s?, s:o, s:o}", "policy",
 							  zt_default_text(&s->rs->settings), "hash", s->rs->hash, "generation",
-							  (json_int_t)s->rs->generation, "file", s->rs->policy_name ? s->rs->policy_name : "",
+							  (json_int_t)s->rs->generation, "file", zt_json_text(s->rs->policy_name),
 							  "updated", *s->updated ? s->updated : NULL, "drift",
 							  !s->drift_known ? NULL : s->drift.drifted ? "drifted" : "none",
 							  "rules", rules_json(s), "counters", counters_json(&s->counters)));

@@ -132,11 +132,15 @@ static const char *kind_name(enum zt_event_kind k)
 	return "";
 }
 
+static json_t *text_or_null(const char *s)
+{
+	return zt_json_text(*s ? s : NULL);
+}
+
 json_t *zt_event_json(const struct zt_event *e)
 {
 	char when[32] = "", src[64] = "", dst[64] = "";
 	const char *proto = zt_proto_name(e->proto);
-	ZT_STRBUF struct zt_strbuf program = {0};
 	json_t *j;
 
 	if (e->when)
@@ -145,11 +149,10 @@ json_t *zt_event_json(const struct zt_event *e)
 		zt_addr_format(&e->src, src);
 	if (e->dst.family)
 		zt_addr_format(&e->dst, dst);
-	zt_strbuf_escaped(&program, e->program, strlen(e->program));
-	j = json_pack("{s:s, s:s*, s:s*, s:s*, s:s*, s:s*, s:s*, s:i, s:s*, s:s*}", "kind", kind_name(e->kind), "when",
-		      *when ? when : NULL, "rule", *e->rule ? e->rule : NULL, "in", *e->in ? e->in : NULL, "out",
-		      *e->out ? e->out : NULL, "source", *src ? src : NULL, "destination", *dst ? dst : NULL, "protocol_number",
-		      (int)e->proto, "protocol", proto, "program", program.len ? zt_strbuf_cstr(&program) : NULL);
+	j = json_pack("{s:s, s:s*, s:s*, s:o, s:o, s:s*, s:s*, s:i, s:s*, s:o}", "kind", kind_name(e->kind), "when",
+		      *when ? when : NULL, "rule", *e->rule ? e->rule : NULL, "in", text_or_null(e->in), "out",
+		      text_or_null(e->out), "source", *src ? src : NULL, "destination", *dst ? dst : NULL, "protocol_number",
+		      (int)e->proto, "protocol", proto, "program", text_or_null(e->program));
 	if (e->has_ports)
 		(void)json_object_update_new(j, json_pack("{s:i, s:i}", "source_port", (int)e->sport, "port", (int)e->dport));
 	if (e->has_uid)

@@ -57,7 +57,7 @@ void zt_help_short(FILE *f)
 	}
 	globals(f);
 	fprintf(f, "\nWhere no FILE is named it is %s; \"-\" is standard input.\n"
-		   "\"zt-segment COMMAND --help\" tells more, zt-segment(8) and zt-segment.yaml(5) all.\n", ZT_DEFAULT_POLICY);
+		   "\"zt-segment COMMAND -h\" tells more, zt-segment(8) and zt-segment.yaml(5) all.\n", ZT_DEFAULT_POLICY);
 }
 
 static void exit_line(FILE *f, int code, const char *text)

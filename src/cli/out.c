@@ -27,6 +27,18 @@ int zt_cli_json(struct zt_cli *c, json_t *root)
 	return 0;
 }
 
+json_t *zt_json_text(const char *s)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+
+	if (!s)
+		return json_null();
+	if (zt_utf8_valid(s, strlen(s)))
+		return json_string(s);
+	zt_strbuf_escaped(&b, s, strlen(s));
+	return json_string(zt_strbuf_cstr(&b));
+}
+
 static const char *wrap_line(FILE *f, const char *p, const char *end, unsigned indent, unsigned width)
 {
 	size_t room = width > indent + 20 ? width - indent : 20, len = (size_t)(end - p), cut = len;

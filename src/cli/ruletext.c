@@ -53,10 +53,11 @@ static void cgroups_text(const struct zt_match *m, struct zt_strbuf *out)
 		const char *dot = strrchr(base, '.');
 
 		zt_strbuf_str(out, i ? "," : "");
-		if (dot && !strcmp(dot, ".service"))
-			zt_strbuf_str(out, base);
-		else
-			zt_strbuf_printf(out, "cgroup %s", m->cgroups[i].path);
+		if (!dot || strcmp(dot, ".service") != 0) {
+			zt_strbuf_str(out, "cgroup ");
+			base = m->cgroups[i].path;
+		}
+		zt_strbuf_escaped(out, base, strlen(base));
 	}
 }
 
@@ -217,8 +218,10 @@ void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct 
 {
 	const char *file = r->file < rs->n_files ? rs->files[r->file] : NULL;
 
-	if (file && r->line)
-		zt_strbuf_printf(out, "%s:%u", file, r->line);
+	if (!file || !r->line)
+		return;
+	zt_strbuf_escaped(out, file, strlen(file));
+	zt_strbuf_printf(out, ":%u", r->line);
 }
 
 json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r)
@@ -228,9 +231,9 @@ json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r)
 
 	zt_rule_from(r, &from);
 	zt_rule_to(r, &to);
-	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:b, s:s?, s:i}", "name", r->id, "part", (int)r->part, "order",
+	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:b, s:o, s:i}", "name", r->id, "part", (int)r->part, "order",
 			 (int)r->seq, "direction", zt_direction_name(r->dir), "verdict", zt_verdict_name(r->verdict), "from",
-			 zt_strbuf_cstr(&from), "to", zt_strbuf_cstr(&to), "log", (int)r->log, "file", file, "line",
+			 zt_strbuf_cstr(&from), "to", zt_strbuf_cstr(&to), "log", (int)r->log, "file", zt_json_text(file), "line",
 			 (int)r->line);
 }
 

@@ -102,8 +102,10 @@ static int cannot_bind(struct zt_diags *d)
 {
 	int r = errno ? -errno : -EIO;
 
+	if (r == -EPERM && geteuid() == 0) /* what the kernel answers when the group has a listener */
+		r = -EBUSY;
 	(void)zt_diag(d, ZT_ERROR, 4502, NULL, "cannot listen to netlink log group %d: %s", ZT_NFLOG_GROUP, strerror(-r));
-	if (r == -EBUSY || r == -EEXIST)
+	if (r == -EBUSY)
 		zt_diag_hint(d, "another program listens to it, and the kernel takes one only; \"--source kmsg\" works beside it");
 	else
 		zt_diag_hint(d, r == -EPERM ? "run it as root" : "\"--source journal\" or \"--source kmsg\" read the kernel log");
@@ -124,7 +126,7 @@ int zt_event_nflog_open(struct zt_event_source *s, struct zt_diags *d)
 		return cannot_bind(d);
 	if (nflog_set_mode(s->group, NFULNL_COPY_PACKET, COPY_BYTES) < 0)
 		return cannot_bind(d);
-	(void)nflog_set_timeout(s->group, 10); /* 0.1 s; the default of 1 s is only slower */
+	(void)nflog_set_timeout(s->group, 1); /* 10 ms; the default of 1 s is only slower */
 	(void)nflog_set_qthresh(s->group, 32);
 	if (setsockopt(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)) < 0)
 		(void)nflog_set_nlbufsiz(s->group, 1 << 17); /* a smaller buffer only loses more, and losses are counted */
