@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Generation files; a ruleset that was read must survive the way out and back in with the same canonical bytes. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ruleset/ruleset.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void round_trip(const struct zt_ruleset *rs)
+{
+	struct zt_strbuf a = {0}, b = {0};
+	struct zt_ruleset *back = NULL;
+	struct zt_diags d = {0};
+	json_t *j = NULL;
+
+	if (zt_ruleset_to_json(rs, &j) < 0 || zt_ruleset_from_json(j, &back, &d) < 0 || zt_ruleset_canonical(rs, &a) < 0 ||
+	    zt_ruleset_canonical(back, &b) < 0 || a.len != b.len || memcmp(a.buf, b.buf, a.len) != 0)
+		abort();
+	json_decref(j);
+	zt_ruleset_free(back);
+	zt_strbuf_done(&a);
+	zt_strbuf_done(&b);
+	zt_diags_done(&d);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	json_t *j = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
+	struct zt_ruleset *rs = NULL;
+	struct zt_diags d = {0};
+
+	if (j && zt_ruleset_from_json(j, &rs, &d) == 0)
+		round_trip(rs);
+	zt_ruleset_free(rs);
+	json_decref(j);
+	zt_diags_done(&d);
+	return 0;
+}
