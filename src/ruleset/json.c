@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <jansson.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "ruleset/ruleset.h"
+
+/* Numbers above 2^53 (cgroup ids, times) fit: jansson keeps 64-bit integers. Ranges are text: "1000", "1000-1999", "10.0.0.0/8". */
+
+static json_t *numbers_out(const struct zt_u32_ranges *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < l->n; i++) {
+		char text[32];
+
+		(void)snprintf(text, sizeof(text), l->v[i].lo == l->v[i].hi ? "%u" : "%u-%u", l->v[i].lo, l->v[i].hi);
+		if (json_array_append_new(a, json_string(text)) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	}
+	return a;
+}
+
+static json_t *addrs_out(const struct zt_addr_ranges *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < l->n; i++) {
+		char text[128];
+
+		zt_addr_range_format(&l->v[i], text);
+		if (json_array_append_new(a, json_string(text)) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	}
+	return a;
+}
+
+static json_t *cgroups_out(const struct zt_match *m)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < m->n_cgroups; i++)
+		if (json_array_append_new(a, json_pack("{s:s, s:I, s:i}", "path", m->cgroups[i].path, "id", (json_int_t)m->cgroups[i].id, "level",
+						       (int)m->cgroups[i].level)) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	return a;
+}
+
+static json_t *windows_out(const struct zt_rule *r)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < r->n_windows; i++)
+		if (json_array_append_new(a, json_pack("[i,i]", (int)r->windows[i].start, (int)r->windows[i].end)) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	return a;
+}
+
+/* Adds value under key unless it is an empty list; takes value. */
+static int put_list(json_t *o, const char *key, json_t *value)
+{
+	if (!value)
+		return -ENOMEM;
+	if (!json_array_size(value)) {
+		json_decref(value);
+		return 0;
+	}
+	return json_object_set_new(o, key, value) < 0 ? -ENOMEM : 0;
+}
+
+static int match_out(json_t *o, const struct zt_match *m)
+{
+	return put_list(o, "uid", numbers_out(&m->uid)) ?: put_list(o, "gid", numbers_out(&m->gid)) ?:
+	       put_list(o, "cgroup", cgroups_out(m)) ?: put_list(o, "src4", addrs_out(&m->src4)) ?:
+	       put_list(o, "src6", addrs_out(&m->src6)) ?: put_list(o, "dst4", addrs_out(&m->dst4)) ?:
+	       put_list(o, "dst6", addrs_out(&m->dst6)) ?: put_list(o, "protocol", numbers_out(&m->proto)) ?:
+	       put_list(o, "port", numbers_out(&m->port));
+}
+
+static json_t *rule_out(const struct zt_rule *r)
+{
+	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:s, s:s}", "id", r->id, "part", (int)r->part, "direction",
+			      zt_direction_name(r->dir), "verdict", zt_verdict_name(r->verdict), "log", r->log, "families",
+			      (int)r->match.families, "file", (int)r->file, "line", (int)r->line, "from", r->from_text ? r->from_text : "",
+			      "to", r->to_text ? r->to_text : "");
+	int e = o ? match_out(o, &r->match) : -ENOMEM;
+
+	if (!e)
+		e = put_list(o, "windows", windows_out(r));
+	if (!e && r->expires && json_object_set_new(o, "expires", json_integer((json_int_t)r->expires)) < 0)
+		e = -ENOMEM;
+	if (e < 0) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+static json_t *settings_out(const struct zt_settings *s)
+{
+	return json_pack("{s:[i,i,i], s:i, s:i, s:i, s:b, s:b, s:b, s:s, s:i, s:i}", "default", s->def[0], s->def[1], s->def[2], "mode", s->mode,
+			 "block", s->block, "loopback", s->loopback, "log_blocked", s->log_blocked, "preserve_ssh", s->preserve_ssh,
+			 "preserve_established", s->preserve_established, "log_prefix", s->log_prefix, "log_limit", (int)s->log_limit,
+			 "log_limit_per", (int)s->log_limit_per);
+}
+
+int zt_ruleset_to_json(const struct zt_ruleset *rs, json_t **ret)
+{
+	json_t *files = json_array(), *rules = json_array(), *o;
+	int e = files && rules ? 0 : -ENOMEM;
+
+	for (size_t i = 0; !e && i < rs->n_files; i++)
+		e = json_array_append_new(files, json_string(rs->files[i])) < 0 ? -ENOMEM : 0;
+	for (size_t i = 0; !e && i < rs->n_rules; i++)
+		e = json_array_append_new(rules, rule_out(&rs->rules[i])) < 0 ? -ENOMEM : 0;
+	if (e < 0) {
+		json_decref(files);
+		json_decref(rules);
+		return e;
+	}
+	o = json_pack("{s:i, s:s, s:I, s:s, s:s, s:o, s:o, s:o, s:o}", "format", 1, "instance", rs->instance, "generation",
+		      (json_int_t)rs->generation, "hash", rs->hash, "policy", rs->policy_name, "files", files, "settings",
+		      settings_out(&rs->settings), "ssh_ports", numbers_out(&rs->ssh_ports), "rules", rules);
+	if (!o)
+		return -ENOMEM;
+	*ret = o;
+	return 0;
+}
+
+/* ---- back ---- */
+static int numbers_in(const json_t *a, uint32_t max, struct zt_u32_ranges *ret)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < json_array_size(a); i++) {
+		const char *text = json_string_value(json_array_get(a, i)), *dash = text ? strchr(text, '-') : NULL;
+		ZT_FREE char *first = text ? zt_strndup(text, dash ? (size_t)(dash - text) : strlen(text)) : NULL;
+		uint64_t lo = 0, hi = 0;
+
+		if (!text || !first || zt_parse_u64(first, max, &lo) < 0 || (dash && zt_parse_u64(dash + 1, max, &hi) < 0))
+			return -EINVAL;
+		hi = dash ? hi : lo;
+		e = lo > hi ? -EINVAL : zt_u32_ranges_add(ret, (uint32_t)lo, (uint32_t)hi);
+	}
+	zt_u32_ranges_normalise(ret);
+	return e;
+}
+
+static int addrs_in(const json_t *a, uint8_t family, struct zt_addr_ranges *ret)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < json_array_size(a); i++) {
+		const char *text = json_string_value(json_array_get(a, i));
+		struct zt_addr_range r;
+
+		if (!text || zt_addr_range_parse(text, &r, NULL) < 0 || r.lo.family != family)
+			return -EINVAL;
+		e = zt_addr_ranges_add(ret, &r);
+	}
+	zt_addr_ranges_normalise(ret);
+	return e;
+}
+
+static int cgroups_in(const json_t *a, struct zt_match *m)
+{
+	size_t n = json_array_size(a);
+
+	if (n && !(m->cgroups = zt_new(struct zt_cgroup, n)))
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *o = json_array_get(a, i);
+		const char *path = json_string_value(json_object_get(o, "path"));
+		json_int_t level = json_integer_value(json_object_get(o, "level"));
+
+		if (!path || level < 0 || level > 255)
+			return -EINVAL;
+		m->cgroups[i] = (struct zt_cgroup){.path = zt_strdup(path),
+						   .id = (uint64_t)json_integer_value(json_object_get(o, "id")),
+						   .level = (uint32_t)level};
+		m->n_cgroups = i + 1;
+		if (!m->cgroups[i].path)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int match_in(const json_t *o, struct zt_match *m)
+{
+	json_int_t families = json_integer_value(json_object_get(o, "families"));
+
+	if (families < 1 || families > 3)
+		return -EINVAL;
+	m->families = (uint8_t)families;
+	return numbers_in(json_object_get(o, "uid"), UINT32_MAX, &m->uid) ?: numbers_in(json_object_get(o, "gid"), UINT32_MAX, &m->gid) ?:
+	       cgroups_in(json_object_get(o, "cgroup"), m) ?: addrs_in(json_object_get(o, "src4"), 4, &m->src4) ?:
+	       addrs_in(json_object_get(o, "src6"), 6, &m->src6) ?: addrs_in(json_object_get(o, "dst4"), 4, &m->dst4) ?:
+	       addrs_in(json_object_get(o, "dst6"), 6, &m->dst6) ?: numbers_in(json_object_get(o, "protocol"), 255, &m->proto) ?:
+	       numbers_in(json_object_get(o, "port"), 65535, &m->port);
+}
+
+static int windows_in(const json_t *a, struct zt_rule *r)
+{
+	size_t n = json_array_size(a);
+
+	if (n && !(r->windows = zt_new(struct zt_window, n)))
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		json_int_t start = json_integer_value(json_array_get(json_array_get(a, i), 0));
+		json_int_t end = json_integer_value(json_array_get(json_array_get(a, i), 1));
+
+		if (start < 0 || end <= start || end > 604800)
+			return -EINVAL;
+		r->windows[r->n_windows++] = (struct zt_window){(uint32_t)start, (uint32_t)end};
+	}
+	return 0;
+}
+
+static int word_in(const json_t *o, const char *key, const char *(*name)(int), int n, int *ret)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	for (int i = 0; text && i < n; i++)
+		if (!strcmp(text, name(i))) {
+			*ret = i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static const char *direction_at(int i)
+{
+	return zt_direction_name((enum zt_direction)i);
+}
+
+static const char *verdict_at(int i)
+{
+	return zt_verdict_name((enum zt_verdict)i);
+}
+
+static int string_in(const json_t *o, const char *key, char **ret)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+
+	if (!text)
+		return -EINVAL;
+	free(*ret);
+	*ret = zt_strdup(text);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static bool valid_id(const char *id)
+{
+	size_t len = strlen(id);
+
+	for (const char *p = id; *p; p++)
+		if (*p < 0x20 || *p >= 0x7f || *p == '"' || *p == '\\' || *p == ';')
+			return false;
+	return len && len <= 64;
+}
+
+static int rule_in(const json_t *o, struct zt_rule *r)
+{
+	int dir = 0, verdict = 0, e = string_in(o, "id", &r->id);
+
+	e = e ?: word_in(o, "direction", direction_at, 3, &dir) ?: word_in(o, "verdict", verdict_at, 4, &verdict);
+	if (e < 0 || !valid_id(r->id))
+		return e ?: -EINVAL;
+	r->part = (uint32_t)json_integer_value(json_object_get(o, "part"));
+	r->dir = (enum zt_direction)dir;
+	r->verdict = (enum zt_verdict)verdict;
+	r->log = json_is_true(json_object_get(o, "log"));
+	r->file = (uint32_t)json_integer_value(json_object_get(o, "file"));
+	r->line = (uint32_t)json_integer_value(json_object_get(o, "line"));
+	r->expires = (zt_usec)json_integer_value(json_object_get(o, "expires"));
+	return match_in(o, &r->match) ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:
+	       string_in(o, "to", &r->to_text);
+}
+
+static int number_in(const json_t *o, const char *key, int max, int *ret)
+{
+	const json_t *v = json_object_get(o, key);
+	json_int_t n = json_integer_value(v);
+
+	if (!json_is_integer(v) || n < 0 || n > max)
+		return -EINVAL;
+	*ret = (int)n;
+	return 0;
+}
+
+static int settings_in(const json_t *o, struct zt_settings *s)
+{
+	const json_t *def = json_object_get(o, "default");
+	int mode = 0, block = 0, loopback = 0, limit = 0, per = 0, e;
+
+	e = number_in(o, "mode", 1, &mode) ?: number_in(o, "block", 1, &block) ?: number_in(o, "loopback", 2, &loopback) ?:
+	    number_in(o, "log_limit", 1000000, &limit) ?: number_in(o, "log_limit_per", 3, &per) ?: string_in(o, "log_prefix", &s->log_prefix);
+	if (e < 0 || json_array_size(def) != 3)
+		return e ?: -EINVAL;
+	for (size_t i = 0; i < 3; i++)
+		s->def[i] = json_integer_value(json_array_get(def, i)) ? ZT_DEFAULT_ALLOW : ZT_DEFAULT_DENY;
+	s->mode = (enum zt_mode)mode;
+	s->block = (enum zt_block)block;
+	s->loopback = (enum zt_loopback)loopback;
+	s->log_limit = (uint32_t)limit;
+	s->log_limit_per = per;
+	s->log_blocked = json_is_true(json_object_get(o, "log_blocked"));
+	s->preserve_ssh = json_is_true(json_object_get(o, "preserve_ssh"));
+	s->preserve_established = json_is_true(json_object_get(o, "preserve_established"));
+	return 0;
+}
+
+static int files_in(const json_t *a, struct zt_ruleset *rs)
+{
+	size_t n = json_array_size(a);
+
+	if (n && !(rs->files = zt_new(char *, n)))
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const char *text = json_string_value(json_array_get(a, i));
+
+		if (!text)
+			return -EINVAL;
+		rs->files[i] = zt_strdup(text);
+		if (!rs->files[i])
+			return -ENOMEM;
+		rs->n_files = i + 1;
+	}
+	return 0;
+}
+
+static int ruleset_in(const json_t *j, struct zt_ruleset *rs)
+{
+	const json_t *rules = json_object_get(j, "rules");
+	int format = 0, e = number_in(j, "format", 1, &format) ?: string_in(j, "instance", &rs->instance);
+
+	e = e ?: string_in(j, "policy", &rs->policy_name) ?: settings_in(json_object_get(j, "settings"), &rs->settings);
+	e = e ?: numbers_in(json_object_get(j, "ssh_ports"), 65535, &rs->ssh_ports) ?: files_in(json_object_get(j, "files"), rs);
+	if (e < 0 || format != 1 || !json_is_array(rules))
+		return e ?: -EINVAL;
+	rs->generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
+	for (size_t i = 0; !e && i < json_array_size(rules); i++) {
+		struct zt_rule *r = zt_ruleset_add(rs);
+
+		e = r ? rule_in(json_array_get(rules, i), r) : -ENOMEM;
+	}
+	return e ?: zt_ruleset_rehash(rs);
+}
+
+int zt_ruleset_from_json(json_t *j, struct zt_ruleset **ret, struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	int e = zt_ruleset_new(&rs);
+
+	e = e ?: ruleset_in(j, rs);
+	if (e == -EINVAL)
+		return zt_diag(d, ZT_ERROR, 2003, NULL, "not a ruleset in JSON form, or a damaged one");
+	if (!e)
+		*ret = ZT_TAKE(rs);
+	return e;
+}
