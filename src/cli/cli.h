@@ -135,6 +135,7 @@ const char *zt_colour(const struct zt_cli *c, enum zt_colour k); /* an escape se
 int zt_cli_json(struct zt_cli *c, struct json_t *root); /* prints and releases; exit code */
 struct json_t *zt_json_text(const char *s); /* null for NULL; what is not UTF-8 comes escaped */
 void zt_cli_wrap(FILE *f, const char *text, unsigned indent, unsigned width); /* paragraphs */
+void zt_cli_bullet(FILE *f, const char *text, unsigned width); /* "  - text", wrapped below its first word */
 void zt_cli_puts_escaped(FILE *f, const char *s);
 /* "5 minutes ago"-like short age: "42s", "12m", "3h", "5d". */
 void zt_age_format(zt_usec age, char buf[static 16]);
@@ -144,6 +145,7 @@ void zt_uid_text(uint32_t uid, struct zt_strbuf *out); /* "web-user (UID 1001)" 
 void zt_rule_from(const struct zt_rule *r, struct zt_strbuf *out);	/* "web-user", "10.0.0.0/8", "*" */
 void zt_rule_from_long(const struct zt_rule *r, struct zt_strbuf *out); /* "web-user (UID 1001)" */
 void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out);	/* "127.0.0.1:6379/tcp", ":443/tcp" inbound */
+void zt_rule_hosts(const struct zt_rule *r, bool source, struct zt_strbuf *out); /* only the addresses */
 void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out); /* "rules.yaml:12" */
 void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out); /* "80,443,8000-8080" */
 struct json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r); /* short form for reports */

@@ -90,12 +90,9 @@ int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_
 						(json_int_t)r->generation, "rules", (json_int_t)r->n_rules, "deadline",
 						r->deadline ? until : NULL, "engine", c->engine->name));
 	if (r->outcome == ZT_APPLY_PENDING) {
-		char left[16];
-
-		zt_age_format(r->deadline > zt_now() ? r->deadline - zt_now() : 0, left);
-		fprintf(c->out, "%sNot confirmed yet.%s Open a new login and run \"zt-segment confirm\" within %s (until %s),\n"
-				"or generation %llu is rolled back by itself.\n",
-			zt_colour(c, ZT_YELLOW), zt_colour(c, ZT_PLAIN), left, until, (unsigned long long)r->generation);
+		fprintf(c->out, "%sNot confirmed yet.%s Open a new login and run \"zt-segment confirm\" there before\n"
+				"%s, or generation %llu is rolled back by itself.\n",
+			zt_colour(c, ZT_YELLOW), zt_colour(c, ZT_PLAIN), until, (unsigned long long)r->generation);
 	}
 	return 0;
 }

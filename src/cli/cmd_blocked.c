@@ -6,6 +6,7 @@
 #include "base/table.h"
 #include "base/time.h"
 #include "cli/cli.h"
+#include "identity/identity.h"
 
 /* ---- one line an event ---- */
 
@@ -83,13 +84,26 @@ static int by_user_then_count(const void *a, const void *b)
 	return (x->count < y->count) - (x->count > y->count);
 }
 
+/* "10:01:00" today, "12-27 10:01" before. */
 static void short_time(zt_usec t, char buf[static 20])
 {
-	time_t s = (time_t)(t / ZT_USEC_PER_SEC);
+	time_t s = (time_t)(t / ZT_USEC_PER_SEC), now = (time_t)(zt_now() / ZT_USEC_PER_SEC);
+	bool today = s / 86400 == now / 86400;
 	struct tm tm;
 
-	if (!t || !gmtime_r(&s, &tm) || !strftime(buf, 20, "%m-%d %H:%M:%S", &tm))
+	if (!t || !gmtime_r(&s, &tm) || !(today ? strftime(buf, 20, "%H:%M:%S", &tm) : strftime(buf, 20, "%m-%d %H:%M", &tm)))
 		snprintf(buf, 20, "-");
+}
+
+/* The name alone where there is one: the table is narrow, and -o json has the number. */
+static void short_who(const struct zt_event *e, struct zt_strbuf *out)
+{
+	ZT_FREE char *name = e->has_uid ? zt_user_name(e->uid) : NULL;
+
+	if (name && (*name < '0' || *name > '9'))
+		zt_strbuf_str(out, name);
+	else
+		zt_event_who_text(e, out);
 }
 
 static void add_group(struct zt_table *t, const struct zt_event_group *g, bool programs)
@@ -99,10 +113,10 @@ static void add_group(struct zt_table *t, const struct zt_event_group *g, bool p
 	const char *cells[6];
 	size_t n = 0;
 
-	zt_event_who_text(&g->sample, &who);
+	short_who(&g->sample, &who);
 	zt_event_to_text(&g->sample, &to);
 	if (g->sample.kind == ZT_EVENT_OBSERVED)
-		zt_strbuf_str(&to, " (observed)");
+		zt_strbuf_str(&to, " *");
 	zt_format_thousands(g->count, count);
 	short_time(g->first, first);
 	short_time(g->last, last);
@@ -116,10 +130,20 @@ static void add_group(struct zt_table *t, const struct zt_event_group *g, bool p
 	(void)zt_table_row(t, cells); /* out of memory shows at print */
 }
 
-static bool any_program(const struct zt_event_groups *g)
+static bool has_program(const struct zt_event *e)
+{
+	return *e->program;
+}
+
+static bool observed(const struct zt_event *e)
+{
+	return e->kind == ZT_EVENT_OBSERVED;
+}
+
+static bool any(const struct zt_event_groups *g, bool (*is)(const struct zt_event *))
 {
 	for (size_t i = 0; i < g->n; i++)
-		if (*g->items[i].sample.program)
+		if (is(&g->items[i].sample))
 			return true;
 	return false;
 }
@@ -141,7 +165,7 @@ static struct zt_table *new_table(bool programs)
 
 static int print_groups(struct zt_cli *c, const struct zt_event_groups *g)
 {
-	bool programs = any_program(g);
+	bool programs = any(g, has_program);
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = new_table(programs);
 	char head[96], total[32];
 	const char *heads[] = {head};
@@ -152,6 +176,8 @@ static int print_groups(struct zt_cli *c, const struct zt_event_groups *g)
 	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s", total, g->total == 1 ? "" : "s", g->n, g->n == 1 ? "" : "s");
 	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->width, c->colour) < 0)
 		return zt_cli_fail(c, -ENOMEM);
+	if (any(g, observed))
+		fprintf(c->out, "* only observed: it would be blocked if the policy enforced\n");
 	if (g->overflowed)
 		fprintf(c->out, "... and %llu packets of further kinds.\n", (unsigned long long)g->overflowed);
 	return 0;

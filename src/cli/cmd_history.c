@@ -2,7 +2,6 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "base/table.h"
 #include "base/time.h"
 #include "cli/cli.h"
 
@@ -46,28 +45,40 @@ static int verify(struct zt_cli *c, const struct zt_apply_ctx *ctx)
 	return 0;
 }
 
-static int table(struct zt_cli *c, const struct zt_generation *g, size_t n)
+static enum zt_colour state_colour(const struct zt_generation *g)
 {
-	static const struct zt_table_column cols[] = {
-		{.title = "Gen", .right = true}, {.title = "When", .min = 20}, {.title = "Who", .flexible = true, .min = 4},
-		{.title = "From", .flexible = true, .min = 5}, {.title = "State", .min = 9},
-		{.title = "Change", .flexible = true, .min = 8},
-	};
-	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(cols, ZT_ARRAY_SIZE(cols));
+	if (g->corrupt)
+		return ZT_RED;
+	return g->current ? ZT_GREEN : ZT_PLAIN;
+}
 
-	for (size_t i = 0; t && i < n; i++) {
-		char number[24], when[32];
-		const char *state = g[i].corrupt ? "CORRUPT" : g[i].state ? g[i].state : "";
-		const char *cells[] = {number, when, g[i].who ? g[i].who : "", g[i].from ? g[i].from : "", state,
-				       g[i].summary ? g[i].summary : ""};
+static void list_one(struct zt_cli *c, const struct zt_generation *g)
+{
+	char when[32];
 
-		snprintf(number, sizeof(number), "%s%llu", g[i].current ? "*" : "", (unsigned long long)g[i].number);
-		zt_time_format(g[i].when, when);
-		(void)zt_table_row(t, cells); /* out of memory shows at print */
+	zt_time_format(g->when, when);
+	fprintf(c->out, "%s%c%4llu  %s  %-11s%s  ", zt_colour(c, state_colour(g)), g->current ? '*' : ' ', (unsigned long long)g->number,
+		when, g->corrupt ? "CORRUPT" : g->state ? g->state : "", zt_colour(c, ZT_PLAIN));
+	zt_cli_puts_escaped(c->out, g->who ? g->who : "");
+	if (g->from && *g->from) {
+		fprintf(c->out, " from ");
+		zt_cli_puts_escaped(c->out, g->from);
 	}
-	if (!t || zt_table_print(t, c->out, "HISTORY", NULL, 0, c->width, c->colour) < 0)
-		return zt_cli_fail(c, -ENOMEM);
-	fprintf(c->out, "* current   \"zt-segment history --show N\" prints one, \"zt-segment rollback N\" goes back\n");
+	fprintf(c->out, "\n");
+	if (g->summary && *g->summary) {
+		ZT_STRBUF struct zt_strbuf b = {0};
+
+		zt_strbuf_escaped(&b, g->summary, strlen(g->summary));
+		zt_cli_wrap(c->out, zt_strbuf_cstr(&b), 7, c->width - 1);
+	}
+}
+
+static int list(struct zt_cli *c, const struct zt_generation *g, size_t n)
+{
+	fprintf(c->out, "%s  Gen  When (UTC)            State        Who%s\n", zt_colour(c, ZT_BOLD), zt_colour(c, ZT_PLAIN));
+	for (size_t i = 0; i < n; i++)
+		list_one(c, &g[i]);
+	fprintf(c->out, "\n* in force. \"history --show N\" prints the policy of one, \"rollback N\" goes back to it.\n");
 	return 0;
 }
 
@@ -107,7 +118,7 @@ int zt_cmd_history(struct zt_cli *c)
 	if (c->json)
 		code = list_json(c, g, n);
 	else if (n)
-		code = table(c, g, n);
+		code = list(c, g, n);
 	else
 		code = (fprintf(c->out, "No generations yet: nothing was ever applied here (%s).\n", c->state_dir), 0);
 	zt_history_free(g, n);

@@ -91,11 +91,11 @@ static void patterns(struct zt_cli *c, const struct zt_event_groups *g)
 	for (size_t i = 0; i < n; i++) {
 		ZT_STRBUF struct zt_strbuf line = {0};
 
-		zt_strbuf_printf(&line, "- %s: ", p[i].kind);
+		zt_strbuf_printf(&line, "%s: ", p[i].kind);
 		if (p[i].has_uid)
 			zt_uid_text(p[i].uid, &line);
 		zt_strbuf_printf(&line, "%s%s", p[i].has_uid ? " " : "", p[i].text);
-		zt_cli_wrap(c->out, zt_strbuf_cstr(&line), 2, c->width - 1);
+		zt_cli_bullet(c->out, zt_strbuf_cstr(&line), c->width - 1);
 	}
 	free(p);
 }

@@ -161,13 +161,13 @@ static void rows(struct row *w, const struct state *s)
 	const struct zt_counters *k = &s->counters;
 	ZT_STRBUF struct zt_strbuf ssh = {0};
 
-	zt_strbuf_str(&ssh, ":");
+	zt_strbuf_str(&ssh, "*:");
 	zt_u32_ranges_text(&s->rs->ssh_ports, &ssh);
 	zt_strbuf_str(&ssh, "/tcp");
 	add_row(w, "established", "*", "ESTABLISHED", true, k->established.packets + k->related.packets);
-	add_row(w, "link-essentials", "*", "ARP, ND, MLD", true, k->essential.packets);
 	if (s->rs->ssh_ports.n)
 		add_row(w, "preserve-ssh", "*", zt_strbuf_cstr(&ssh), true, k->ssh.packets);
+	add_row(w, "link-essentials", "*", "ARP, ND, MLD", true, k->essential.packets);
 	if (s->rs->settings.loopback == ZT_LOOPBACK_ALLOW)
 		add_row(w, "loopback", "*", "ALLOW lo", true, k->loopback.packets);
 	for (size_t i = 0; i < s->rs->n_rules;)
@@ -267,8 +267,8 @@ static void print_remarks(struct zt_cli *c, const struct state *s)
 	for (size_t i = 0; i < s->caps.n_gaps; i++) {
 		ZT_STRBUF struct zt_strbuf b = {0};
 
-		zt_strbuf_printf(&b, "- %s: %s", s->caps.gaps[i].what, s->caps.gaps[i].why);
-		zt_cli_wrap(c->out, zt_strbuf_cstr(&b), 2, c->width - 1);
+		zt_strbuf_printf(&b, "%s: %s", s->caps.gaps[i].what, s->caps.gaps[i].why);
+		zt_cli_bullet(c->out, zt_strbuf_cstr(&b), c->width - 1);
 	}
 }
 

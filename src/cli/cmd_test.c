@@ -255,11 +255,12 @@ static void print_mutations(struct zt_cli *c, const struct run *u)
 		ZT_STRBUF struct zt_strbuf place = {0};
 
 		zt_rule_place(u->rs, m->rule, &place);
+		if (m->flip_noticed && m->removal_noticed)
+			continue;
+		fprintf(c->out, "  no test notices when '%s' is ", m->rule->id);
 		if (!m->flip_noticed)
-			fprintf(c->out, "  no test notices when '%s' is turned into %s  (%s)\n", m->rule->id, allows ? "deny" : "allow",
-				zt_strbuf_cstr(&place));
-		if (!m->removal_noticed)
-			fprintf(c->out, "  no test notices when '%s' is removed  (%s)\n", m->rule->id, zt_strbuf_cstr(&place));
+			fprintf(c->out, "turned into %s%s", allows ? "deny" : "allow", m->removal_noticed ? "" : " or ");
+		fprintf(c->out, "%s  (%s)\n", m->removal_noticed ? "" : "removed", zt_strbuf_cstr(&place));
 	}
 }
 

@@ -165,7 +165,9 @@ static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const s
 			zt_strbuf_cstr(&rule));
 		return;
 	}
-	fprintf(c->out, "the %s\n", zt_decider_text(d));
+	fprintf(c->out, "%s%s\n", d->by == ZT_BY_SSH ? "" : "the ", zt_decider_text(d));
+	if (d->by == ZT_BY_SSH)
+		fprintf(c->out, "  New SSH connections are let in before any rule is asked (preserve_ssh).\n");
 	if (d->by == ZT_BY_DEFAULT)
 		fprintf(c->out, "  No rule matches, and the %s default is \"%s\".\n", zt_direction_name(f->dir),
 			rs->settings.def[f->dir] == ZT_DEFAULT_DENY ? "deny" : "allow");
@@ -173,10 +175,21 @@ static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const s
 		fprintf(c->out, "  What arrives over loopback was decided at its sender: ask with --user.\n");
 }
 
-static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_near *near,
-			 size_t n, bool decided)
+/* Rules for another direction are near nothing: they are only listed with -v. */
+static size_t worth_showing(struct zt_near *near, size_t n)
 {
-	size_t shown = c->verbose ? n : ZT_MIN(n, MISSES_SHOWN);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (near[i].n_misses && near[i].misses[0] != ZT_MISS_DIRECTION)
+			near[kept++] = near[i];
+	return kept;
+}
+
+static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_near *near,
+			 size_t all, bool decided)
+{
+	size_t n = c->verbose ? all : worth_showing(near, all), shown = c->verbose ? n : ZT_MIN(n, MISSES_SHOWN);
 
 	if (!n)
 		return;
@@ -228,8 +241,8 @@ static void print_edit(struct zt_cli *c, const struct zt_ruleset *rs, const stru
 		}
 	zt_edit_yaml(f, d, &yaml);
 	opens(f, &also);
-	fprintf(c->out, "\nThe smallest rule that would allow it, for the list rules:%s\n\n%s\n",
-		d->by == ZT_BY_RULE ? " (before the rule that denies)" : "", zt_strbuf_cstr(&yaml));
+	fprintf(c->out, "\nThe smallest rule that would allow it, for the list rules%s:\n\n%s\n",
+		d->by == ZT_BY_RULE ? ", before the rule that denies" : "", zt_strbuf_cstr(&yaml));
 	zt_strbuf_clear(&place);
 	zt_strbuf_printf(&place, "It opens the same way to %s%s", zt_strbuf_cstr(&also),
 			 d->by == ZT_BY_RULE ? ". The deny rule was written on purpose: look at its description first." : ".");

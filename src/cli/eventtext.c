@@ -46,7 +46,7 @@ int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, c
 		return code;
 	if (!prefix)
 		return zt_cli_fail(c, -ENOMEM);
-	r = zt_event_open(zt_opt(c, SOURCE), prefix, follow ? zt_now() : from, follow, ret, &c->diags);
+	r = zt_event_open(zt_opt(c, SOURCE), prefix, follow ? 0 : from, follow, ret, &c->diags);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);

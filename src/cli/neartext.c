@@ -115,12 +115,9 @@ static void miss_text(const struct zt_rule *r, enum zt_miss m, const struct zt_f
 		zt_strbuf_printf(out, "it is for %s only", r->match.families == ZT_FAMILY_4 ? "IPv4" : "IPv6");
 		return;
 	case ZT_MISS_SRC:
-		zt_rule_from(r, &part);
-		zt_strbuf_printf(out, "%s is not %s", zt_miss_name(m), zt_strbuf_cstr(&part));
-		return;
 	case ZT_MISS_DST:
-		zt_rule_to(r, &part);
-		zt_strbuf_printf(out, "%s is not in %s", zt_miss_name(m), zt_strbuf_cstr(&part));
+		zt_rule_hosts(r, m == ZT_MISS_SRC, &part);
+		zt_strbuf_printf(out, "%s is not %s", zt_miss_name(m), zt_strbuf_cstr(&part));
 		return;
 	case ZT_MISS_PROTO:
 		protocol_text(&r->match.proto, &part);

@@ -58,6 +58,23 @@ static const char *wrap_line(FILE *f, const char *p, const char *end, unsigned i
 	return p;
 }
 
+static const char *wrap_first(FILE *f, const char *p, unsigned width)
+{
+	size_t n = strcspn(p, "\n"), cut = n;
+
+	while (cut > width - 4 && cut > 0)
+		for (cut--; cut > 0 && p[cut] != ' ';)
+			cut--;
+	cut = cut ? cut : n;
+	fprintf(f, "  - %.*s\n", (int)cut, p);
+	return p + cut + strspn(p + cut, " ");
+}
+
+void zt_cli_bullet(FILE *f, const char *text, unsigned width)
+{
+	zt_cli_wrap(f, wrap_first(f, text, ZT_MAX(width, 40u)), 4, width);
+}
+
 void zt_cli_wrap(FILE *f, const char *text, unsigned indent, unsigned width)
 {
 	while (*text) {

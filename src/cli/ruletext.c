@@ -214,6 +214,13 @@ void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out)
 	}
 }
 
+void zt_rule_hosts(const struct zt_rule *r, bool source, struct zt_strbuf *out)
+{
+	const struct zt_match *m = &r->match;
+
+	hosts_text(m, source ? &m->src4 : &m->dst4, source ? &m->src6 : &m->dst6, out);
+}
+
 void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out)
 {
 	const char *file = r->file < rs->n_files ? rs->files[r->file] : NULL;
