@@ -28,18 +28,54 @@ enum zt_exit {
 
 /* One name has one number of arguments everywhere, so that options may stand before the verb. */
 enum zt_opt {
-	ZT_OPT_HELP, ZT_OPT_VERSION, ZT_OPT_OUTPUT, ZT_OPT_ENGINE, ZT_OPT_NETNS, ZT_OPT_CGROUP, ZT_OPT_ROOT,
-	ZT_OPT_INSTANCE, ZT_OPT_STATE_DIR, ZT_OPT_QUIET, ZT_OPT_VERBOSE,
-	ZT_OPT_CONFIG, ZT_OPT_STATUS, ZT_OPT_FLUSH,
-	ZT_OPT_FORCE, ZT_OPT_CONFIRM, ZT_OPT_REASON, ZT_OPT_LOCK_WAIT, ZT_OPT_DRY_RUN,
-	ZT_OPT_WATCH, ZT_OPT_MUTATE, ZT_OPT_USER, ZT_OPT_GROUP, ZT_OPT_SERVICE, ZT_OPT_FROM, ZT_OPT_TO, ZT_OPT_POLICY,
-	ZT_OPT_AT, ZT_OPT_SINCE, ZT_OPT_FOLLOW, ZT_OPT_SOURCE, ZT_OPT_RAW, ZT_OPT_VERIFY, ZT_OPT_SHOW, ZT_OPT_WRITE,
-	ZT_OPT_CHECK, ZT_OPT_COUNT,
+	ZT_OPT_HELP,
+	ZT_OPT_VERSION,
+	ZT_OPT_OUTPUT,
+	ZT_OPT_ENGINE,
+	ZT_OPT_NETNS,
+	ZT_OPT_CGROUP,
+	ZT_OPT_ROOT,
+	ZT_OPT_INSTANCE,
+	ZT_OPT_STATE_DIR,
+	ZT_OPT_QUIET,
+	ZT_OPT_VERBOSE,
+	ZT_OPT_CONFIG,
+	ZT_OPT_STATUS,
+	ZT_OPT_FLUSH,
+	ZT_OPT_FORCE,
+	ZT_OPT_CONFIRM,
+	ZT_OPT_REASON,
+	ZT_OPT_LOCK_WAIT,
+	ZT_OPT_DRY_RUN,
+	ZT_OPT_WATCH,
+	ZT_OPT_MUTATE,
+	ZT_OPT_USER,
+	ZT_OPT_GROUP,
+	ZT_OPT_SERVICE,
+	ZT_OPT_FROM,
+	ZT_OPT_TO,
+	ZT_OPT_POLICY,
+	ZT_OPT_AT,
+	ZT_OPT_SINCE,
+	ZT_OPT_FOLLOW,
+	ZT_OPT_SOURCE,
+	ZT_OPT_RAW,
+	ZT_OPT_VERIFY,
+	ZT_OPT_SHOW,
+	ZT_OPT_WRITE,
+	ZT_OPT_CHECK,
+	ZT_OPT_COUNT,
 };
 
 enum zt_complete { /* what a shell offers for an argument */
-	ZT_COMPLETE_NOTHING, ZT_COMPLETE_WORDS, ZT_COMPLETE_FILE, ZT_COMPLETE_DIR, ZT_COMPLETE_USER,
-	ZT_COMPLETE_GROUP, ZT_COMPLETE_NETNS, ZT_COMPLETE_VERB,
+		   ZT_COMPLETE_NOTHING,
+		   ZT_COMPLETE_WORDS,
+		   ZT_COMPLETE_FILE,
+		   ZT_COMPLETE_DIR,
+		   ZT_COMPLETE_USER,
+		   ZT_COMPLETE_GROUP,
+		   ZT_COMPLETE_NETNS,
+		   ZT_COMPLETE_VERB,
 };
 
 struct zt_option {
@@ -53,20 +89,20 @@ struct zt_option {
 };
 
 enum {
-	ZT_VERB_JSON = 1,     /* has a JSON form */
-	ZT_VERB_POLICY = 2,   /* its argument is a policy file; --config names it too */
-	ZT_VERB_KERNEL = 4,   /* touches the kernel: needs an engine and, but for the memory engine, root */
-	ZT_VERB_HIDDEN = 8,   /* not in the short list of --help */
+	ZT_VERB_JSON = 1,   /* has a JSON form */
+	ZT_VERB_POLICY = 2, /* its argument is a policy file; --config names it too */
+	ZT_VERB_KERNEL = 4, /* touches the kernel: needs an engine and, but for the memory engine, root */
+	ZT_VERB_HIDDEN = 8, /* not in the short list of --help */
 };
 
 struct zt_cli;
 struct zt_verb {
 	const char *name;
-	const char *args;	   /* "[FILE]", or "" */
-	const char *group;	   /* heading in --help */
-	const char *summary;	   /* one line */
-	const char *help;	   /* paragraphs separated by an empty line */
-	const char *example;	   /* one command line */
+	const char *args;    /* "[FILE]", or "" */
+	const char *group;   /* heading in --help */
+	const char *summary; /* one line */
+	const char *help;    /* paragraphs separated by an empty line */
+	const char *example; /* one command line */
 	unsigned flags, max_args;
 	enum zt_complete complete; /* of its argument */
 	const char *words;
@@ -109,7 +145,8 @@ struct zt_cli {
 };
 
 /* ---- session.c ---- */
-int zt_cli_init(struct zt_cli *c); /* from c->args: netns entered, state folder chosen. An exit code; says what is wrong */
+int zt_cli_init(
+	struct zt_cli *c); /* from c->args: netns entered, state folder chosen. An exit code; says what is wrong */
 void zt_cli_done(struct zt_cli *c);
 #define zt_opt(c, o) ((c)->args.value[ZT_OPT_##o])
 /* The engine asked for, else the one that enforces here now, else the first usable. An exit code. */
@@ -123,7 +160,7 @@ int zt_cli_fail_policy(struct zt_cli *c, int r); /* the same where the policy it
 void zt_cli_flush_diags(struct zt_cli *c);
 /* "zt-segment: error: … [ZT5001]" and a hint; returns code. */
 int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint, const char *fmt, ...) ZT_PRINTF(5, 6);
-int zt_cli_load(struct zt_cli *c, struct zt_policy **ret); /* exit code */
+int zt_cli_load(struct zt_cli *c, struct zt_policy **ret);						/* exit code */
 int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret); /* exit code */
 int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret); /* exit code; ZT_EXIT_INACTIVE when nothing is there */
 /* One line of progress, "[INFO] 2024-12-27T10:00:00Z …". */
@@ -132,8 +169,8 @@ void zt_cli_info(struct zt_cli *c, const char *fmt, ...) ZT_PRINTF(2, 3);
 /* ---- out.c ---- */
 enum zt_colour { ZT_PLAIN, ZT_BOLD, ZT_RED, ZT_GREEN, ZT_YELLOW, ZT_DIM };
 const char *zt_colour(const struct zt_cli *c, enum zt_colour k); /* an escape sequence or "" */
-int zt_cli_json(struct zt_cli *c, struct json_t *root); /* prints and releases; exit code */
-struct json_t *zt_json_text(const char *s); /* null for NULL; what is not UTF-8 comes escaped */
+int zt_cli_json(struct zt_cli *c, struct json_t *root);		 /* prints and releases; exit code */
+struct json_t *zt_json_text(const char *s);			 /* null for NULL; what is not UTF-8 comes escaped */
 void zt_cli_wrap(FILE *f, const char *text, unsigned indent, unsigned width); /* paragraphs */
 void zt_cli_bullet(FILE *f, const char *text, unsigned width); /* "  - text", wrapped below its first word */
 void zt_cli_puts_escaped(FILE *f, const char *s);
@@ -147,9 +184,9 @@ void zt_rule_from_long(const struct zt_rule *r, struct zt_strbuf *out); /* "web-
 void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out);	/* "127.0.0.1:6379/tcp", ":443/tcp" inbound */
 void zt_rule_hosts(const struct zt_rule *r, bool source, struct zt_strbuf *out); /* only the addresses */
 void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out); /* "rules.yaml:12" */
-void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out); /* "80,443,8000-8080" */
+void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out);	   /* "80,443,8000-8080" */
 struct json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r); /* short form for reports */
-const char *zt_default_text(const struct zt_settings *s); /* "DEFAULT DENY" … */
+const char *zt_default_text(const struct zt_settings *s);			   /* "DEFAULT DENY" … */
 
 /* ---- flowtext.c: "HOST:PORT/PROTO" ---- */
 struct zt_target {
@@ -165,7 +202,7 @@ void zt_flow_text(const struct zt_flow *f, struct zt_strbuf *out); /* "web-user 
 struct json_t *zt_flow_json(const struct zt_flow *f);
 struct json_t *zt_decision_json(const struct zt_ruleset *rs, const struct zt_decision *d);
 const char *zt_decider_text(const struct zt_decision *d); /* "the default policy", "rule"… */
-bool zt_addr_is_own(const struct zt_addr *a); /* loopback, or an address of this host */
+bool zt_addr_is_own(const struct zt_addr *a);		  /* loopback, or an address of this host */
 
 /* ---- whytext.c: near misses and edits ---- */
 struct zt_near {
@@ -175,9 +212,10 @@ struct zt_near {
 };
 void zt_near_miss(const struct zt_rule *r, const struct zt_flow *f, struct zt_near *ret);
 /* Rules that did not decide, nearest first (fewest failed conditions, then order); *ret malloc'ed. */
-int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *until, struct zt_near **ret,
-		 size_t *ret_n);
-void zt_near_text(const struct zt_near *n, const struct zt_flow *f, struct zt_strbuf *out); /* "user: wants web-user …" */
+int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *until,
+		 struct zt_near **ret, size_t *ret_n);
+void zt_near_text(const struct zt_near *n, const struct zt_flow *f,
+		  struct zt_strbuf *out); /* "user: wants web-user …" */
 /* YAML of the smallest rule that would allow f. */
 void zt_edit_yaml(const struct zt_flow *f, const struct zt_decision *d, struct zt_strbuf *out);
 
@@ -212,7 +250,9 @@ struct json_t *zt_group_json(const struct zt_event_group *g);
 struct json_t *zt_patterns_json(const struct zt_event_groups *g);
 
 #define ZT_VERB(name) int zt_cmd_##name(struct zt_cli *c);
-ZT_VERB(check) ZT_VERB(plan) ZT_VERB(apply) ZT_VERB(confirm) ZT_VERB(rollback) ZT_VERB(status) ZT_VERB(flush) ZT_VERB(test)
-ZT_VERB(why) ZT_VERB(blocked) ZT_VERB(report) ZT_VERB(history) ZT_VERB(drift) ZT_VERB(fmt) ZT_VERB(refresh) ZT_VERB(restore)
-ZT_VERB(render) ZT_VERB(explain) ZT_VERB(completion) ZT_VERB(schema) ZT_VERB(version) ZT_VERB(help)
+ZT_VERB(check)
+ZT_VERB(plan) ZT_VERB(apply) ZT_VERB(confirm) ZT_VERB(rollback) ZT_VERB(status) ZT_VERB(flush) ZT_VERB(test)
+	ZT_VERB(why) ZT_VERB(blocked) ZT_VERB(report) ZT_VERB(history) ZT_VERB(drift) ZT_VERB(fmt) ZT_VERB(refresh)
+		ZT_VERB(restore) ZT_VERB(render) ZT_VERB(explain) ZT_VERB(completion) ZT_VERB(schema) ZT_VERB(version)
+			ZT_VERB(help)
 #undef ZT_VERB

@@ -52,8 +52,10 @@ static void announce(struct zt_cli *c, const struct zt_ruleset *rs)
 int zt_apply_options_from(struct zt_cli *c, struct zt_apply_options *ret)
 {
 	const char *confirm = zt_opt(c, CONFIRM), *wait = zt_opt(c, LOCK_WAIT);
-	struct zt_apply_options o = {.force = zt_opt(c, FORCE), .reason = zt_opt(c, REASON),
-				     .lock_wait = 10 * ZT_USEC_PER_SEC, .dry_run = zt_opt(c, DRY_RUN)};
+	struct zt_apply_options o = {.force = zt_opt(c, FORCE),
+				     .reason = zt_opt(c, REASON),
+				     .lock_wait = 10 * ZT_USEC_PER_SEC,
+				     .dry_run = zt_opt(c, DRY_RUN)};
 
 	if (confirm && (zt_duration_parse(confirm, &o.confirm) < 0 || o.confirm < ZT_USEC_PER_SEC))
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 60s or 5m", "--confirm wants a time, not \"%s\"",
@@ -90,8 +92,9 @@ int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_
 						(json_int_t)r->generation, "rules", (json_int_t)r->n_rules, "deadline",
 						r->deadline ? until : NULL, "engine", c->engine->name));
 	if (r->outcome == ZT_APPLY_PENDING) {
-		fprintf(c->out, "%sNot confirmed yet.%s Open a new login and run \"zt-segment confirm\" there before\n"
-				"%s, or generation %llu is rolled back by itself.\n",
+		fprintf(c->out,
+			"%sNot confirmed yet.%s Open a new login and run \"zt-segment confirm\" there before\n"
+			"%s, or generation %llu is rolled back by itself.\n",
 			zt_colour(c, ZT_YELLOW), zt_colour(c, ZT_PLAIN), until, (unsigned long long)r->generation);
 	}
 	return 0;

@@ -59,7 +59,8 @@ static int print_events(struct zt_cli *c, bool follow)
 		return code;
 	while ((r = zt_event_next(s, -1, &e)) > 0) {
 		if (zt_event_lost(s) > lost && !c->quiet)
-			fprintf(c->err, "zt-segment: %llu or more events were lost: they came faster than they could be read\n",
+			fprintf(c->err,
+				"zt-segment: %llu or more events were lost: they came faster than they could be read\n",
 				(unsigned long long)(zt_event_lost(s) - lost));
 		lost = zt_event_lost(s);
 		if (!zt_cli_event_wanted(c, &e))
@@ -91,7 +92,8 @@ static void short_time(zt_usec t, char buf[static 20])
 	bool today = s / 86400 == now / 86400;
 	struct tm tm;
 
-	if (!t || !gmtime_r(&s, &tm) || !(today ? strftime(buf, 20, "%H:%M:%S", &tm) : strftime(buf, 20, "%m-%d %H:%M", &tm)))
+	if (!t || !gmtime_r(&s, &tm) ||
+	    !(today ? strftime(buf, 20, "%H:%M:%S", &tm) : strftime(buf, 20, "%m-%d %H:%M", &tm)))
 		snprintf(buf, 20, "-");
 }
 
@@ -173,7 +175,8 @@ static int print_groups(struct zt_cli *c, const struct zt_event_groups *g)
 	for (size_t i = 0; t && i < g->n; i++)
 		add_group(t, &g->items[i], programs);
 	zt_format_thousands(g->total, total);
-	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s", total, g->total == 1 ? "" : "s", g->n, g->n == 1 ? "" : "s");
+	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s", total, g->total == 1 ? "" : "s", g->n,
+		 g->n == 1 ? "" : "s");
 	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->width, c->colour) < 0)
 		return zt_cli_fail(c, -ENOMEM);
 	if (any(g, observed))
@@ -195,12 +198,13 @@ static int groups(struct zt_cli *c)
 
 		for (size_t i = 0; i < g.n; i++)
 			(void)json_array_append_new(a, zt_group_json(&g.items[i]));
-		code = zt_cli_json(c, json_pack("{s:I, s:o, s:I}", "total", (json_int_t)g.total, "groups", a, "not_grouped",
-						(json_int_t)g.overflowed));
+		code = zt_cli_json(c, json_pack("{s:I, s:o, s:I}", "total", (json_int_t)g.total, "groups", a,
+						"not_grouped", (json_int_t)g.overflowed));
 	} else if (!code && g.n) {
 		code = print_groups(c, &g);
 	} else if (!code && !c->quiet) {
-		fprintf(c->out, "Nothing was blocked%s%s, as far as the log goes.\n", zt_opt(c, SINCE) ? " since " : " in the last 24 hours",
+		fprintf(c->out, "Nothing was blocked%s%s, as far as the log goes.\n",
+			zt_opt(c, SINCE) ? " since " : " in the last 24 hours",
 			zt_opt(c, SINCE) ? zt_opt(c, SINCE) : "");
 	}
 	zt_event_groups_done(&g);

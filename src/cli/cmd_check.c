@@ -38,8 +38,9 @@ static json_t *diags_json(const struct zt_diags *d)
 		snprintf(code, sizeof(code), "ZT%u", g->code);
 		(void)json_array_append_new(a, json_pack("{s:s, s:s*, s:o, s:i, s:i, s:o, s:o}", "severity",
 							 severity[g->severity], "code", g->code ? code : NULL, "file",
-							 zt_json_text(g->span.line ? g->span.file : NULL), "line", (int)g->span.line,
-							 "column", (int)g->span.col, "message", zt_json_text(g->message), "hint", zt_json_text(g->hint)));
+							 zt_json_text(g->span.line ? g->span.file : NULL), "line",
+							 (int)g->span.line, "column", (int)g->span.col, "message",
+							 zt_json_text(g->message), "hint", zt_json_text(g->hint)));
 	}
 	return a;
 }
@@ -47,9 +48,9 @@ static json_t *diags_json(const struct zt_diags *d)
 /* JSON carries the findings themselves; they are not printed as text too. */
 static int report_json(struct zt_cli *c, const struct checked *k, int code)
 {
-	json_t *j = json_pack("{s:b, s:o, s:I, s:I, s:b, s:o}", "ok", code == 0, "file", zt_json_text(zt_cli_policy_path(c)), "rules",
-			      (json_int_t)k->rules, "tests", (json_int_t)k->tests, "loaded", (int)k->loaded, "findings",
-			      diags_json(&c->diags));
+	json_t *j = json_pack("{s:b, s:o, s:I, s:I, s:b, s:o}", "ok", code == 0, "file",
+			      zt_json_text(zt_cli_policy_path(c)), "rules", (json_int_t)k->rules, "tests",
+			      (json_int_t)k->tests, "loaded", (int)k->loaded, "findings", diags_json(&c->diags));
 
 	zt_diags_done(&c->diags);
 	c->diags = (struct zt_diags){0};
@@ -63,13 +64,15 @@ static int report(struct zt_cli *c, const struct checked *k)
 	zt_cli_flush_diags(c);
 	if (c->quiet)
 		return 0;
-	fprintf(c->out, "%s%s: OK%s, %zu rule%s, %zu test%s", zt_colour(c, ZT_GREEN), strcmp(path, "-") ? path : "standard input",
-		zt_colour(c, ZT_PLAIN), k->rules, k->rules == 1 ? "" : "s", k->tests, k->tests == 1 ? "" : "s");
+	fprintf(c->out, "%s%s: OK%s, %zu rule%s, %zu test%s", zt_colour(c, ZT_GREEN),
+		strcmp(path, "-") ? path : "standard input", zt_colour(c, ZT_PLAIN), k->rules, k->rules == 1 ? "" : "s",
+		k->tests, k->tests == 1 ? "" : "s");
 	if (k->warnings)
 		fprintf(c->out, ", %zu warning%s", k->warnings, k->warnings == 1 ? "" : "s");
 	fprintf(c->out, "\n");
 	if (k->loaded)
-		fprintf(c->out, "Loaded by %s in a scratch network namespace; nothing on this host changed.\n", c->engine->name);
+		fprintf(c->out, "Loaded by %s in a scratch network namespace; nothing on this host changed.\n",
+			c->engine->name);
 	else
 		fprintf(c->out, "Not loaded in a scratch network namespace: %s.\n", k->why_not);
 	return 0;

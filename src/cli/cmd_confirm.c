@@ -8,9 +8,11 @@ static int confirmed(struct zt_cli *c, uint64_t generation)
 {
 	zt_cli_flush_diags(c);
 	if (c->json)
-		return zt_cli_json(c, json_pack("{s:s, s:I}", "outcome", "confirmed", "generation", (json_int_t)generation));
+		return zt_cli_json(
+			c, json_pack("{s:s, s:I}", "outcome", "confirmed", "generation", (json_int_t)generation));
 	if (!c->quiet)
-		fprintf(c->out, "Generation %llu is confirmed and stays, also after a reboot.\n", (unsigned long long)generation);
+		fprintf(c->out, "Generation %llu is confirmed and stays, also after a reboot.\n",
+			(unsigned long long)generation);
 	return 0;
 }
 
@@ -67,8 +69,9 @@ int zt_cmd_refresh(struct zt_cli *c)
 	if (c->json)
 		return zt_cli_json(c, json_pack("{s:b}", "changed", (int)changed));
 	if (!c->quiet)
-		fprintf(c->out, changed ? "Refreshed: names now mean something else, the kernel was brought up to date.\n" :
-					  "No changes: every name still means the same.\n");
+		fprintf(c->out,
+			changed ? "Refreshed: names now mean something else, the kernel was brought up to date.\n"
+				: "No changes: every name still means the same.\n");
 	return 0;
 }
 
@@ -82,7 +85,8 @@ int zt_cmd_restore(struct zt_cli *c)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);
 	if (c->json)
-		return zt_cli_json(c, json_pack("{s:I, s:b}", "generation", (json_int_t)generation, "emergency", generation == 0));
+		return zt_cli_json(
+			c, json_pack("{s:I, s:b}", "generation", (json_int_t)generation, "emergency", generation == 0));
 	if (generation == 0)
 		zt_cli_info(c, "Emergency policy ACTIVE: no stored generation could be used");
 	else

@@ -12,19 +12,24 @@ static int report_json(struct zt_cli *c, const struct zt_drift *d)
 	for (size_t i = 0; i < d->n_notes; i++)
 		(void)json_array_append_new(notes, zt_json_text(d->notes[i])); /* one that fails is left out */
 	j = zt_diff_json(&d->diff, d->expected, d->actual);
-	(void)json_object_update_new(j, json_pack("{s:b, s:b, s:o, s:o}", "active", (int)d->active, "drifted", (int)d->drifted,
-						  "culprit", zt_json_text(d->culprit), "notes", notes));
+	(void)json_object_update_new(j,
+				     json_pack("{s:b, s:b, s:o, s:o}", "active", (int)d->active, "drifted",
+					       (int)d->drifted, "culprit", zt_json_text(d->culprit), "notes", notes));
 	return zt_cli_json(c, j);
 }
 
 static void report(struct zt_cli *c, const struct zt_drift *d)
 {
 	if (!d->drifted) {
-		fprintf(c->out, "%sNo drift%s: the kernel holds exactly generation %llu.\n", zt_colour(c, ZT_GREEN), zt_colour(c, ZT_PLAIN),
-			(unsigned long long)(d->expected ? d->expected->generation : d->actual ? d->actual->generation : 0));
+		fprintf(c->out, "%sNo drift%s: the kernel holds exactly generation %llu.\n", zt_colour(c, ZT_GREEN),
+			zt_colour(c, ZT_PLAIN),
+			(unsigned long long)(d->expected ? d->expected->generation
+					     : d->actual ? d->actual->generation
+							 : 0));
 		return;
 	}
-	fprintf(c->out, "%sDRIFT%s: the kernel does not hold what was applied", zt_colour(c, ZT_RED), zt_colour(c, ZT_PLAIN));
+	fprintf(c->out, "%sDRIFT%s: the kernel does not hold what was applied", zt_colour(c, ZT_RED),
+		zt_colour(c, ZT_PLAIN));
 	if (d->culprit) {
 		fprintf(c->out, "; changed by ");
 		zt_cli_puts_escaped(c->out, d->culprit);
@@ -50,8 +55,8 @@ static int changed(void *arg, uint32_t pid, const char *program, uint32_t nft_ge
 
 	zt_time_format(zt_now(), when);
 	if (c->json) {
-		json_t *j = json_pack("{s:s, s:I, s:o, s:I}", "when", when, "pid", (json_int_t)pid, "program", zt_json_text(program),
-				      "nft_generation", (json_int_t)nft_generation);
+		json_t *j = json_pack("{s:s, s:I, s:o, s:I}", "when", when, "pid", (json_int_t)pid, "program",
+				      zt_json_text(program), "nft_generation", (json_int_t)nft_generation);
 
 		(void)json_dumpf(j, c->out, JSON_COMPACT); /* a write error shows at exit */
 		fputc('\n', c->out);

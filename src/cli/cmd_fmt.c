@@ -41,8 +41,11 @@ int zt_cmd_fmt(struct zt_cli *c)
 	if (zt_opt(c, WRITE) && (zt_opt(c, CHECK) || !strcmp(path, "-")))
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5001, NULL, "--write goes with a file, and not with --check");
 	if (r < 0)
-		return zt_cli_error(c, r == -EFBIG ? ZT_EXIT_POLICY : r == -EACCES ? ZT_EXIT_PERMISSION : ZT_EXIT_FAILED, 5018,
-				    NULL, "cannot read %s: %s", path, strerror(-r));
+		return zt_cli_error(c,
+				    r == -EFBIG	   ? ZT_EXIT_POLICY
+				    : r == -EACCES ? ZT_EXIT_PERMISSION
+						   : ZT_EXIT_FAILED,
+				    5018, NULL, "cannot read %s: %s", path, strerror(-r));
 	r = zt_policy_format(path, text, len, &out, &c->diags);
 	if (r >= 0)
 		r = zt_strbuf_error(&out);

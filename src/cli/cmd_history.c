@@ -19,7 +19,8 @@ static int show_policy(struct zt_cli *c, const struct zt_apply_ctx *ctx, const c
 	r = zt_generation_load(ctx, n, &rs, &source, &len, &c->diags);
 	zt_ruleset_free(rs);
 	if (r == -ENOENT && !c->diags.errors)
-		return zt_cli_error(c, ZT_EXIT_FAILED, 5015, "\"zt-segment history\" lists them", "there is no generation %s", number);
+		return zt_cli_error(c, ZT_EXIT_FAILED, 5015, "\"zt-segment history\" lists them",
+				    "there is no generation %s", number);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	fwrite(source, 1, len, c->out);
@@ -35,13 +36,15 @@ static int verify(struct zt_cli *c, const struct zt_apply_ctx *ctx)
 	if (r < 0)
 		(void)zt_cli_fail(c, r); /* the code below is what counts */
 	if (c->json)
-		return zt_cli_json(c, json_pack("{s:b, s:I, s:I}", "ok", r >= 0, "entries", (json_int_t)entries, "findings",
-						(json_int_t)errors)) ?: r < 0 ? ZT_EXIT_FAILED : ZT_EXIT_OK;
+		return zt_cli_json(c, json_pack("{s:b, s:I, s:I}", "ok", r >= 0, "entries", (json_int_t)entries,
+						"findings", (json_int_t)errors))
+			       ?: r < 0 ? ZT_EXIT_FAILED
+					: ZT_EXIT_OK;
 	if (r < 0)
 		return r == -EACCES || r == -EPERM ? ZT_EXIT_PERMISSION : ZT_EXIT_FAILED;
 	if (!c->quiet)
-		fprintf(c->out, "%sVerified%s: %zu audit entries, chain and digests are intact.\n", zt_colour(c, ZT_GREEN),
-			zt_colour(c, ZT_PLAIN), entries);
+		fprintf(c->out, "%sVerified%s: %zu audit entries, chain and digests are intact.\n",
+			zt_colour(c, ZT_GREEN), zt_colour(c, ZT_PLAIN), entries);
 	return 0;
 }
 
@@ -57,8 +60,12 @@ static void list_one(struct zt_cli *c, const struct zt_generation *g)
 	char when[32];
 
 	zt_time_format(g->when, when);
-	fprintf(c->out, "%s%c%4llu  %s  %-11s%s  ", zt_colour(c, state_colour(g)), g->current ? '*' : ' ', (unsigned long long)g->number,
-		when, g->corrupt ? "CORRUPT" : g->state ? g->state : "", zt_colour(c, ZT_PLAIN));
+	fprintf(c->out, "%s%c%4llu  %s  %-11s%s  ", zt_colour(c, state_colour(g)), g->current ? '*' : ' ',
+		(unsigned long long)g->number, when,
+		g->corrupt ? "CORRUPT"
+		: g->state ? g->state
+			   : "",
+		zt_colour(c, ZT_PLAIN));
 	zt_cli_puts_escaped(c->out, g->who ? g->who : "");
 	if (g->from && *g->from) {
 		fprintf(c->out, " from ");
@@ -75,10 +82,12 @@ static void list_one(struct zt_cli *c, const struct zt_generation *g)
 
 static int list(struct zt_cli *c, const struct zt_generation *g, size_t n)
 {
-	fprintf(c->out, "%s  Gen  When (UTC)            State        Who%s\n", zt_colour(c, ZT_BOLD), zt_colour(c, ZT_PLAIN));
+	fprintf(c->out, "%s  Gen  When (UTC)            State        Who%s\n", zt_colour(c, ZT_BOLD),
+		zt_colour(c, ZT_PLAIN));
 	for (size_t i = 0; i < n; i++)
 		list_one(c, &g[i]);
-	fprintf(c->out, "\n* in force. \"history --show N\" prints the policy of one, \"rollback N\" goes back to it.\n");
+	fprintf(c->out,
+		"\n* in force. \"history --show N\" prints the policy of one, \"rollback N\" goes back to it.\n");
 	return 0;
 }
 
@@ -90,10 +99,13 @@ static int list_json(struct zt_cli *c, const struct zt_generation *g, size_t n)
 		char when[32];
 
 		zt_time_format(g[i].when, when);
-		(void)json_array_append_new(a, json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "generation",
-							 (json_int_t)g[i].number, "when", when, "who", zt_json_text(g[i].who), "from", zt_json_text(g[i].from),
-							 "hash", zt_json_text(g[i].hash), "engine", zt_json_text(g[i].engine), "summary", zt_json_text(g[i].summary), "state",
-							 zt_json_text(g[i].state), "current", (int)g[i].current, "corrupt", (int)g[i].corrupt));
+		(void)json_array_append_new(a, json_pack("{s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b}",
+							 "generation", (json_int_t)g[i].number, "when", when, "who",
+							 zt_json_text(g[i].who), "from", zt_json_text(g[i].from),
+							 "hash", zt_json_text(g[i].hash), "engine",
+							 zt_json_text(g[i].engine), "summary",
+							 zt_json_text(g[i].summary), "state", zt_json_text(g[i].state),
+							 "current", (int)g[i].current, "corrupt", (int)g[i].corrupt));
 	}
 	return zt_cli_json(c, json_pack("{s:o}", "generations", a));
 }

@@ -94,8 +94,9 @@ int zt_cmd_version(struct zt_cli *c)
 		int r = e->probe(c->instance, &caps);
 
 		(void)json_array_append_new(engines, /* a failed one is left out */
-					    json_pack("{s:s, s:b, s:s*}", "name", names[i], "usable", r >= 0 && caps.usable,
-						      "reason", r < 0 ? strerror(-r) : caps.why_not));
+					    json_pack("{s:s, s:b, s:s*}", "name", names[i], "usable",
+						      r >= 0 && caps.usable, "reason",
+						      r < 0 ? strerror(-r) : caps.why_not));
 		zt_caps_done(&caps);
 	}
 	return zt_cli_json(c, json_pack("{s:s, s:o}", "version", ZT_VERSION, "engines", engines));

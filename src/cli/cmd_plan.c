@@ -21,10 +21,11 @@ static int report(struct zt_cli *c, const struct zt_plan *plan, const struct zt_
 		return ZT_EXIT_OK;
 	}
 	if (plan->before)
-		fprintf(c->out, "Changes against generation %llu (%s):\n\n", (unsigned long long)plan->before->generation,
-			c->engine->name);
+		fprintf(c->out, "Changes against generation %llu (%s):\n\n",
+			(unsigned long long)plan->before->generation, c->engine->name);
 	else
-		fprintf(c->out, "Nothing is enforced now. Applying this policy would put in force (%s):\n\n", c->engine->name);
+		fprintf(c->out, "Nothing is enforced now. Applying this policy would put in force (%s):\n\n",
+			c->engine->name);
 	zt_diff_print(c, &plan->diff, plan->before, rs);
 	return ZT_EXIT_FAILED;
 }

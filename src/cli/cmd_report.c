@@ -111,7 +111,8 @@ static int report_json(struct zt_cli *c, const struct zt_event_groups *g)
 
 		zt_event_who_text(&g->items[i].sample, &who);
 		for (; i < u.end; i++)
-			(void)json_array_append_new(destinations, zt_group_json(&g->items[i])); /* a failed one is left out */
+			(void)json_array_append_new(destinations,
+						    zt_group_json(&g->items[i])); /* a failed one is left out */
 		(void)json_array_append_new(users, json_pack("{s:s, s:I, s:o}", "who", zt_strbuf_cstr(&who), "count",
 							     (json_int_t)u.count, "destinations", destinations));
 	}
@@ -126,8 +127,9 @@ static int report(struct zt_cli *c, const struct zt_event_groups *g)
 	size_t n = count_users(g);
 
 	zt_format_thousands(g->total, total);
-	fprintf(c->out, "Blocked traffic %s%s: %s packet%s logged, %zu sender%s.\n", since ? "since " : "of the last 24 hours",
-		since ? since : "", total, g->total == 1 ? "" : "s", n, n == 1 ? "" : "s");
+	fprintf(c->out, "Blocked traffic %s%s: %s packet%s logged, %zu sender%s.\n",
+		since ? "since " : "of the last 24 hours", since ? since : "", total, g->total == 1 ? "" : "s", n,
+		n == 1 ? "" : "s");
 	for (size_t i = 0; i < g->n;) {
 		struct user u = next_user(g, i);
 

@@ -7,7 +7,7 @@
 #include "base/time.h"
 #include "cli/cli.h"
 
-struct state { /* all that status shows, gathered before anything is printed */
+struct state {		       /* all that status shows, gathered before anything is printed */
 	struct zt_ruleset *rs; /* what the kernel holds; NULL: nothing */
 	struct zt_counters counters;
 	struct zt_caps caps;
@@ -189,8 +189,8 @@ static void drift_line(const struct state *s, char b[static LINE])
 	else if (!s->drift.drifted)
 		snprintf(b, LINE, "Drift: none");
 	else
-		snprintf(b, LINE, "Drift: CHANGED%s%s; see \"zt-segment drift\"", s->drift.culprit ? " by " : " by someone",
-			 s->drift.culprit ? s->drift.culprit : "");
+		snprintf(b, LINE, "Drift: CHANGED%s%s; see \"zt-segment drift\"",
+			 s->drift.culprit ? " by " : " by someone", s->drift.culprit ? s->drift.culprit : "");
 }
 
 static void pending_line(const struct state *s, char b[static LINE])
@@ -274,8 +274,9 @@ static void print_remarks(struct zt_cli *c, const struct state *s)
 
 static int print_inactive(struct zt_cli *c, const struct state *s)
 {
-	fprintf(c->out, "Micro-segmentation is %snot active%s%s%s: zt-segment blocks nothing here.\n", zt_colour(c, ZT_YELLOW),
-		zt_colour(c, ZT_PLAIN), zt_opt(c, NETNS) ? " in network namespace " : "", zt_opt(c, NETNS) ? zt_opt(c, NETNS) : "");
+	fprintf(c->out, "Micro-segmentation is %snot active%s%s%s: zt-segment blocks nothing here.\n",
+		zt_colour(c, ZT_YELLOW), zt_colour(c, ZT_PLAIN), zt_opt(c, NETNS) ? " in network namespace " : "",
+		zt_opt(c, NETNS) ? zt_opt(c, NETNS) : "");
 	fprintf(c->out, "\"zt-segment apply FILE\" enforces a policy.\n");
 	print_remarks(c, s);
 	return ZT_EXIT_INACTIVE;
@@ -296,7 +297,8 @@ static json_t *rules_json(const struct state *s)
 		json_t *o = zt_rule_json(s->rs, &s->rs->rules[i]);
 
 		if (i < s->counters.n_rules)
-			(void)json_object_update_new(o, count_json(&s->counters.rule[i])); /* a failure leaves them out */
+			(void)json_object_update_new(o,
+						     count_json(&s->counters.rule[i])); /* a failure leaves them out */
 		(void)json_array_append_new(a, o);
 	}
 	return a;
@@ -306,11 +308,11 @@ static json_t *counters_json(const struct zt_counters *k)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "established",
 			 count_json(&k->established), "related", count_json(&k->related), "link_essentials",
-			 count_json(&k->essential), "loopback", count_json(&k->loopback), "preserve_ssh", count_json(&k->ssh),
-			 "invalid", count_json(&k->invalid), "logged", count_json(&k->logged), "suppressed",
-			 count_json(&k->suppressed), "raw_frames", count_json(&k->raw_frames), "default_policy", "egress",
-			 count_json(&k->dropped[0]), "ingress", count_json(&k->dropped[1]), "forward",
-			 count_json(&k->dropped[2]));
+			 count_json(&k->essential), "loopback", count_json(&k->loopback), "preserve_ssh",
+			 count_json(&k->ssh), "invalid", count_json(&k->invalid), "logged", count_json(&k->logged),
+			 "suppressed", count_json(&k->suppressed), "raw_frames", count_json(&k->raw_frames),
+			 "default_policy", "egress", count_json(&k->dropped[0]), "ingress", count_json(&k->dropped[1]),
+			 "forward", count_json(&k->dropped[2]));
 }
 
 static json_t *lists_json(const struct state *s)
@@ -318,25 +320,30 @@ static json_t *lists_json(const struct state *s)
 	json_t *foreign = json_array(), *gaps = json_array();
 
 	for (size_t i = 0; i < s->n_foreign; i++)
-		(void)json_array_append_new(foreign, json_pack("{s:o, s:o}", "family", zt_json_text(s->foreign[i].family), "name",
-							       zt_json_text(s->foreign[i].name)));
+		(void)json_array_append_new(foreign,
+					    json_pack("{s:o, s:o}", "family", zt_json_text(s->foreign[i].family),
+						      "name", zt_json_text(s->foreign[i].name)));
 	for (size_t i = 0; i < s->caps.n_gaps; i++)
-		(void)json_array_append_new(gaps, json_pack("{s:o, s:o}", "what", zt_json_text(s->caps.gaps[i].what), "why",
-							    zt_json_text(s->caps.gaps[i].why)));
+		(void)json_array_append_new(gaps, json_pack("{s:o, s:o}", "what", zt_json_text(s->caps.gaps[i].what),
+							    "why", zt_json_text(s->caps.gaps[i].why)));
 	return json_pack("{s:o, s:o}", "foreign_tables", foreign, "not_covered", gaps);
 }
 
 static int print_json(struct zt_cli *c, const struct state *s)
 {
-	json_t *j = json_pack("{s:b, s:s, s:s}", "active", s->rs != NULL, "engine", c->engine->name, "instance", c->instance);
+	json_t *j = json_pack("{s:b, s:s, s:s}", "active", s->rs != NULL, "engine", c->engine->name, "instance",
+			      c->instance);
 
 	if (s->rs)
-		(void)json_object_update_new(j, json_pack("{s:s, s:s, s:I, s:o, s:s*, s:s?, s:o, s:o}", "policy",
-							  zt_default_text(&s->rs->settings), "hash", s->rs->hash, "generation",
-							  (json_int_t)s->rs->generation, "file", zt_json_text(s->rs->policy_name),
-							  "updated", *s->updated ? s->updated : NULL, "drift",
-							  !s->drift_known ? NULL : s->drift.drifted ? "drifted" : "none",
-							  "rules", rules_json(s), "counters", counters_json(&s->counters)));
+		(void)json_object_update_new(
+			j, json_pack("{s:s, s:s, s:I, s:o, s:s*, s:s?, s:o, s:o}", "policy",
+				     zt_default_text(&s->rs->settings), "hash", s->rs->hash, "generation",
+				     (json_int_t)s->rs->generation, "file", zt_json_text(s->rs->policy_name), "updated",
+				     *s->updated ? s->updated : NULL, "drift",
+				     !s->drift_known	? NULL
+				     : s->drift.drifted ? "drifted"
+							: "none",
+				     "rules", rules_json(s), "counters", counters_json(&s->counters)));
 	if (s->pending) {
 		char until[32];
 

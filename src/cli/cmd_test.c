@@ -22,7 +22,7 @@ struct run {
 	struct zt_ruleset *rs;
 	struct result *results;
 	size_t n, failed;
-	bool *covered;	   /* by index of the ruleset's rules */
+	bool *covered; /* by index of the ruleset's rules */
 	size_t n_ids, n_covered;
 	struct mutation *mutations;
 	size_t n_mutations, n_survived;
@@ -38,11 +38,18 @@ static void run_done(struct run *u)
 
 static void make_flow(const struct zt_policy_test *t, struct zt_flow *f)
 {
-	*f = (struct zt_flow){.dir = t->dir, .owned = t->has_uid || t->has_gid || t->cgroup, .uid = t->has_uid ? t->uid : UINT32_MAX,
-			      .gid = t->has_gid ? t->gid : UINT32_MAX, .cgroup_path = t->cgroup, .src = t->src, .dst = t->dst,
-			      .proto = t->proto, .port = t->port, .at = t->at ? t->at : zt_now()};
-	f->loopback = f->dir == ZT_DIR_EGRESS ? f->dst.family && zt_addr_is_loopback(&f->dst) :
-						f->src.family && zt_addr_is_loopback(&f->src);
+	*f = (struct zt_flow){.dir = t->dir,
+			      .owned = t->has_uid || t->has_gid || t->cgroup,
+			      .uid = t->has_uid ? t->uid : UINT32_MAX,
+			      .gid = t->has_gid ? t->gid : UINT32_MAX,
+			      .cgroup_path = t->cgroup,
+			      .src = t->src,
+			      .dst = t->dst,
+			      .proto = t->proto,
+			      .port = t->port,
+			      .at = t->at ? t->at : zt_now()};
+	f->loopback = f->dir == ZT_DIR_EGRESS ? f->dst.family && zt_addr_is_loopback(&f->dst)
+					      : f->src.family && zt_addr_is_loopback(&f->src);
 }
 
 /* A test without any address stands for both families: an address no rule names by accident (RFC 5737, RFC 3849). */
@@ -212,14 +219,16 @@ static void print_result(struct zt_cli *c, const struct result *r)
 	if (r->passed && c->quiet)
 		return;
 	decision_text(&r->decision, &why);
-	fprintf(c->out, "%s%s%s  ", zt_colour(c, r->passed ? ZT_GREEN : ZT_RED), r->passed ? "pass" : "FAIL", zt_colour(c, ZT_PLAIN));
+	fprintf(c->out, "%s%s%s  ", zt_colour(c, r->passed ? ZT_GREEN : ZT_RED), r->passed ? "pass" : "FAIL",
+		zt_colour(c, ZT_PLAIN));
 	zt_cli_puts_escaped(c->out, r->test->name ? r->test->name : "(no name)");
 	fprintf(c->out, "\n");
 	if (r->passed && !c->verbose)
 		return;
 	zt_flow_text(&r->flow[0], &flow);
-	fprintf(c->out, "      %s\n      expected %s, got %s  (%s:%u)\n", zt_strbuf_cstr(&flow), zt_action_name(r->test->expect),
-		zt_strbuf_cstr(&why), r->test->span.file ? r->test->span.file : "-", r->test->span.line);
+	fprintf(c->out, "      %s\n      expected %s, got %s  (%s:%u)\n", zt_strbuf_cstr(&flow),
+		zt_action_name(r->test->expect), zt_strbuf_cstr(&why), r->test->span.file ? r->test->span.file : "-",
+		r->test->span.line);
 }
 
 static void print_uncovered(struct zt_cli *c, const struct run *u)
@@ -259,7 +268,8 @@ static void print_mutations(struct zt_cli *c, const struct run *u)
 			continue;
 		fprintf(c->out, "  no test notices when '%s' is ", m->rule->id);
 		if (!m->flip_noticed)
-			fprintf(c->out, "turned into %s%s", allows ? "deny" : "allow", m->removal_noticed ? "" : " or ");
+			fprintf(c->out, "turned into %s%s", allows ? "deny" : "allow",
+				m->removal_noticed ? "" : " or ");
 		fprintf(c->out, "%s  (%s)\n", m->removal_noticed ? "" : "removed", zt_strbuf_cstr(&place));
 	}
 }
@@ -271,10 +281,11 @@ static json_t *results_json(const struct run *u)
 	for (size_t i = 0; i < u->n; i++) {
 		const struct result *r = &u->results[i];
 
-		(void)json_array_append_new(a, json_pack("{s:s, s:b, s:s, s:o, s:o, s:i}", "name", r->test->name ? r->test->name : "",
-							 "passed", (int)r->passed, "expect", zt_action_name(r->test->expect),
-							 "flow", zt_flow_json(&r->flow[0]), "got",
-							 zt_decision_json(u->rs, &r->decision), "line", (int)r->test->span.line));
+		(void)json_array_append_new(
+			a, json_pack("{s:s, s:b, s:s, s:o, s:o, s:i}", "name", r->test->name ? r->test->name : "",
+				     "passed", (int)r->passed, "expect", zt_action_name(r->test->expect), "flow",
+				     zt_flow_json(&r->flow[0]), "got", zt_decision_json(u->rs, &r->decision), "line",
+				     (int)r->test->span.line));
 	}
 	return a;
 }
@@ -290,13 +301,15 @@ static int report_json(struct zt_cli *c, const struct run *u)
 		const struct mutation *m = &u->mutations[i];
 
 		if (!m->flip_noticed)
-			(void)json_array_append_new(survived, json_pack("{s:s, s:s}", "rule", m->rule->id, "mutation", "flip"));
+			(void)json_array_append_new(survived,
+						    json_pack("{s:s, s:s}", "rule", m->rule->id, "mutation", "flip"));
 		if (!m->removal_noticed)
-			(void)json_array_append_new(survived, json_pack("{s:s, s:s}", "rule", m->rule->id, "mutation", "remove"));
+			(void)json_array_append_new(survived,
+						    json_pack("{s:s, s:s}", "rule", m->rule->id, "mutation", "remove"));
 	}
 	j = json_pack("{s:I, s:I, s:o, s:{s:I, s:I, s:o}}", "passed", (json_int_t)(u->n - u->failed), "failed",
-		      (json_int_t)u->failed, "tests", results_json(u), "coverage", "rules", (json_int_t)u->n_ids, "covered",
-		      (json_int_t)u->n_covered, "uncovered", uncovered);
+		      (json_int_t)u->failed, "tests", results_json(u), "coverage", "rules", (json_int_t)u->n_ids,
+		      "covered", (json_int_t)u->n_covered, "uncovered", uncovered);
 	if (u->mutations)
 		(void)json_object_set_new(j, "mutations_unnoticed", survived); /* a failed set leaves a key out */
 	else
@@ -342,7 +355,8 @@ int zt_cmd_test(struct zt_cli *c)
 		code = r < 0 ? zt_cli_fail(c, r) : report(c, &u, observe);
 	}
 	if (!code && !p->n_tests && !c->json)
-		fprintf(c->err, "%s has no tests; add a list tests: (zt-segment.yaml(5)) [ZT5014]\n", zt_cli_policy_path(c));
+		fprintf(c->err, "%s has no tests; add a list tests: (zt-segment.yaml(5)) [ZT5014]\n",
+			zt_cli_policy_path(c));
 	run_done(&u);
 	return code;
 }

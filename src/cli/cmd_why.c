@@ -35,7 +35,8 @@ static int resolve(struct zt_cli *c, const char *host, struct zt_addr *ret)
 		r = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, sizeof(text), NULL, 0, NI_NUMERICHOST);
 	freeaddrinfo(ai);
 	if (r || zt_addr_parse(text, ret) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5012, "name an address instead", "no address for host \"%s\"", host);
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5012, "name an address instead", "no address for host \"%s\"",
+				    host);
 	if (!c->quiet && !c->json)
 		fprintf(c->out, "(%s is %s)\n", host, text);
 	return 0;
@@ -48,7 +49,8 @@ static int take_user(struct zt_cli *c, const char *user, struct zt_flow *f)
 
 	if (zt_user_lookup(user, &f->uid) < 0) {
 		if (zt_parse_u64(user, UINT32_MAX - 1, &n) < 0) {
-			ZT_FREE char *near = zt_user_nearest(user), *hint = near ? zt_asprintf("did you mean \"%s\"?", near) : NULL;
+			ZT_FREE char *near = zt_user_nearest(user),
+				     *hint = near ? zt_asprintf("did you mean \"%s\"?", near) : NULL;
 
 			return zt_cli_error(c, ZT_EXIT_USAGE, 5011, hint, "there is no user \"%s\"", user);
 		}
@@ -91,7 +93,8 @@ static int take_sender(struct zt_cli *c, struct question *q)
 	q->flow.cgroup_path = q->cgroup;
 	q->flow.owned = user || group || q->cgroup;
 	if (!q->flow.owned)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "outbound: --user USER --to HOST:PORT; inbound: --from HOST --to :PORT",
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011,
+				    "outbound: --user USER --to HOST:PORT; inbound: --from HOST --to :PORT",
 				    "who sends? --user, --service or --cgroup is missing");
 	return 0;
 }
@@ -131,15 +134,18 @@ static int take_question(struct zt_cli *c, struct question *q)
 	struct zt_target t;
 
 	if (!zt_opt(c, TO))
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "such as --to 127.0.0.1:6379/tcp", "where to? --to is missing");
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "such as --to 127.0.0.1:6379/tcp",
+				    "where to? --to is missing");
 	if (zt_target_parse(zt_opt(c, TO), &t) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "such as 127.0.0.1:6379/tcp, [::1]:53/udp, :22/tcp, 10.0.0.1/icmp",
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5010,
+				    "such as 127.0.0.1:6379/tcp, [::1]:53/udp, :22/tcp, 10.0.0.1/icmp",
 				    "cannot understand the destination \"%s\"", zt_opt(c, TO));
 	q->flow.proto = t.proto;
 	q->flow.port = t.port;
 	q->flow.at = zt_now();
 	if (zt_opt(c, AT) && zt_time_parse(zt_opt(c, AT), &q->flow.at) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 2026-12-31T18:00:00Z", "\"%s\" is not a time", zt_opt(c, AT));
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 2026-12-31T18:00:00Z", "\"%s\" is not a time",
+				    zt_opt(c, AT));
 	return zt_opt(c, FROM) ? take_ingress(c, &t, q) : take_egress(c, &t, q);
 }
 
@@ -150,10 +156,13 @@ static bool blocked(const struct zt_decision *d)
 	return d->verdict == ZT_DROP || d->verdict == ZT_REJECT;
 }
 
-static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d)
+static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
+			  const struct zt_decision *d)
 {
 	ZT_STRBUF struct zt_strbuf flow = {0}, rule = {0}, place = {0};
-	const char *word = blocked(d) ? "DENIED" : d->verdict == ZT_OBSERVE ? "ALLOWED (observed: would be denied)" : "ALLOWED";
+	const char *word = blocked(d)		      ? "DENIED"
+			   : d->verdict == ZT_OBSERVE ? "ALLOWED (observed: would be denied)"
+						      : "ALLOWED";
 
 	zt_flow_text(f, &flow);
 	fprintf(c->out, "%s: %s%s%s by ", zt_strbuf_cstr(&flow), zt_colour(c, blocked(d) ? ZT_RED : ZT_GREEN), word,
@@ -193,7 +202,8 @@ static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const st
 
 	if (!n)
 		return;
-	fprintf(c->out, "\n%s, nearest first:\n", decided ? "Rules before it that do not match" : "Rules that do not match");
+	fprintf(c->out, "\n%s, nearest first:\n",
+		decided ? "Rules before it that do not match" : "Rules that do not match");
 	for (size_t i = 0; i < shown; i++) {
 		ZT_STRBUF struct zt_strbuf why = {0}, place = {0};
 
@@ -216,26 +226,31 @@ static void opens(const struct zt_flow *f, struct zt_strbuf *out)
 	arrow = strstr(zt_strbuf_cstr(&flow), " -> ");
 	zt_strbuf_add(&who, flow.buf, arrow ? (size_t)(arrow - flow.buf) : 0);
 	if (f->dir == ZT_DIR_INGRESS && f->src.family)
-		zt_strbuf_printf(out, "every program and user on %s, to whatever listens on this port here, on every address of this "
-				      "host", zt_strbuf_cstr(&who));
+		zt_strbuf_printf(
+			out,
+			"every program and user on %s, to whatever listens on this port here, on every address of this "
+			"host",
+			zt_strbuf_cstr(&who));
 	else if (f->dir == ZT_DIR_INGRESS)
 		zt_strbuf_str(out, "every machine that can reach this host, to whatever listens on this port");
 	else if (f->loopback)
-		zt_strbuf_printf(out, "every program of %s, at any time, to whatever process listens there", zt_strbuf_cstr(&who));
+		zt_strbuf_printf(out, "every program of %s, at any time, to whatever process listens there",
+				 zt_strbuf_cstr(&who));
 	else
-		zt_strbuf_printf(out, "every program of %s, at any time, and with it a way out of this host", zt_strbuf_cstr(&who));
+		zt_strbuf_printf(out, "every program of %s, at any time, and with it a way out of this host",
+				 zt_strbuf_cstr(&who));
 }
 
-static void print_edit(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d,
-		       const struct zt_near *near, size_t n)
+static void print_edit(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
+		       const struct zt_decision *d, const struct zt_near *near, size_t n)
 {
 	ZT_STRBUF struct zt_strbuf yaml = {0}, also = {0}, place = {0};
 
 	for (size_t i = 0; i < n && near[i].n_misses == 1; i++)
 		if (near[i].rule->verdict == ZT_ALLOW && near[i].misses[0] >= ZT_MISS_SCHEDULE) {
 			zt_rule_place(rs, near[i].rule, &place);
-			fprintf(c->out, "\nRule '%s' would allow it but for its %s: change that in %s.\n", near[i].rule->id,
-				near[i].misses[0] == ZT_MISS_EXPIRED ? "expires" : "schedule",
+			fprintf(c->out, "\nRule '%s' would allow it but for its %s: change that in %s.\n",
+				near[i].rule->id, near[i].misses[0] == ZT_MISS_EXPIRED ? "expires" : "schedule",
 				place.len ? zt_strbuf_cstr(&place) : "the policy");
 			return;
 		}
@@ -245,7 +260,8 @@ static void print_edit(struct zt_cli *c, const struct zt_ruleset *rs, const stru
 		d->by == ZT_BY_RULE ? ", before the rule that denies" : "", zt_strbuf_cstr(&yaml));
 	zt_strbuf_clear(&place);
 	zt_strbuf_printf(&place, "It opens the same way to %s%s", zt_strbuf_cstr(&also),
-			 d->by == ZT_BY_RULE ? ". The deny rule was written on purpose: look at its description first." : ".");
+			 d->by == ZT_BY_RULE ? ". The deny rule was written on purpose: look at its description first."
+					     : ".");
 	zt_cli_wrap(c->out, zt_strbuf_cstr(&place), 0, c->width - 1);
 }
 
@@ -260,23 +276,25 @@ static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f,
 		zt_near_text(&near[i], f, &why);
 		for (unsigned k = 0; k < near[i].n_misses; k++)
 			(void)json_array_append_new(failed, json_string(zt_miss_name(near[i].misses[k])));
-		(void)json_array_append_new(a, json_pack("{s:o, s:o, s:s}", "rule", zt_rule_json(rs, near[i].rule), "failed", failed,
-							 "text", zt_strbuf_cstr(&why)));
+		(void)json_array_append_new(a, json_pack("{s:o, s:o, s:s}", "rule", zt_rule_json(rs, near[i].rule),
+							 "failed", failed, "text", zt_strbuf_cstr(&why)));
 	}
 	return a;
 }
 
-static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d,
-		       const struct zt_near *near, size_t n)
+static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
+		       const struct zt_decision *d, const struct zt_near *near, size_t n)
 {
 	ZT_STRBUF struct zt_strbuf yaml = {0}, also = {0};
 	json_t *j = json_pack("{s:b, s:o, s:o, s:o}", "allowed", (int)!blocked(d), "flow", zt_flow_json(f), "decision",
-			      zt_decision_json(rs, d), "not_matching", misses_json(rs, f, near, c->verbose ? n : ZT_MIN(n, 100)));
+			      zt_decision_json(rs, d), "not_matching",
+			      misses_json(rs, f, near, c->verbose ? n : ZT_MIN(n, 100)));
 
 	if (blocked(d)) {
 		zt_edit_yaml(f, d, &yaml);
 		opens(f, &also);
-		(void)json_object_set_new(j, "edit", json_string(zt_strbuf_cstr(&yaml))); /* a failed set leaves a key out */
+		(void)json_object_set_new(j, "edit",
+					  json_string(zt_strbuf_cstr(&yaml))); /* a failed set leaves a key out */
 		(void)json_object_set_new(j, "edit_opens", json_string(zt_strbuf_cstr(&also)));
 	}
 	return zt_cli_json(c, j);
@@ -316,7 +334,8 @@ static int obtain(struct zt_cli *c, struct zt_policy **ret_p, struct zt_ruleset 
 	if (!code)
 		code = zt_cli_raise(c, ret_rs);
 	if (code == ZT_EXIT_INACTIVE)
-		return zt_cli_error(c, code, 5016, "ask a file instead: --policy FILE", "nothing is enforced here, everything is allowed");
+		return zt_cli_error(c, code, 5016, "ask a file instead: --policy FILE",
+				    "nothing is enforced here, everything is allowed");
 	return code;
 }
 

@@ -76,8 +76,8 @@ static void option_names(FILE *f, const struct zt_verb *v)
 	const char *sep = "";
 
 	for (size_t o = 0; o < ZT_OPT_COUNT; o++) {
-		if (v ? !zt_verb_takes(v, (enum zt_opt)o) :
-			!zt_options[o].global && o != ZT_OPT_CONFIG && o != ZT_OPT_STATUS && o != ZT_OPT_FLUSH)
+		if (v ? !zt_verb_takes(v, (enum zt_opt)o)
+		      : !zt_options[o].global && o != ZT_OPT_CONFIG && o != ZT_OPT_STATUS && o != ZT_OPT_FLUSH)
 			continue;
 		fprintf(f, "%s--%s", sep, zt_options[o].name);
 		sep = " ";
@@ -219,11 +219,13 @@ static void zsh(FILE *f)
 static void fish_argument(FILE *f, enum zt_complete k, const char *words)
 {
 	static const char *const actions[] = {
-		[ZT_COMPLETE_NOTHING] = " -x", [ZT_COMPLETE_FILE] = " -r -F",
+		[ZT_COMPLETE_NOTHING] = " -x",
+		[ZT_COMPLETE_FILE] = " -r -F",
 		[ZT_COMPLETE_DIR] = " -x -a '(__fish_complete_directories)'",
 		[ZT_COMPLETE_USER] = " -x -a '(__fish_complete_users)'",
 		[ZT_COMPLETE_GROUP] = " -x -a '(__fish_complete_groups)'",
-		[ZT_COMPLETE_NETNS] = " -x -a '(ls /run/netns 2>/dev/null)'", [ZT_COMPLETE_VERB] = " -x",
+		[ZT_COMPLETE_NETNS] = " -x -a '(ls /run/netns 2>/dev/null)'",
+		[ZT_COMPLETE_VERB] = " -x",
 	};
 
 	if (k == ZT_COMPLETE_WORDS)
@@ -264,7 +266,8 @@ static void fish_verb(FILE *f, const struct zt_verb *v)
 
 static void fish(FILE *f)
 {
-	fprintf(f, "# fish completion for zt-segment, made by \"zt-segment completion fish\"\ncomplete -c zt-segment -f\n");
+	fprintf(f,
+		"# fish completion for zt-segment, made by \"zt-segment completion fish\"\ncomplete -c zt-segment -f\n");
 	for (size_t o = 0; o < ZT_OPT_COUNT; o++)
 		if (zt_options[o].global)
 			fish_option(f, "", (enum zt_opt)o, zt_options[o].doc);

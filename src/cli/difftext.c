@@ -57,8 +57,8 @@ void zt_diff_print(struct zt_cli *c, const struct zt_diff *d, const struct zt_ru
 	const char *sep = "";
 
 	if (d->settings_changed)
-		fprintf(c->out, "%s  ~ settings: %s%s\n", zt_colour(c, ZT_YELLOW), d->settings_text ? d->settings_text : "changed",
-			zt_colour(c, ZT_PLAIN));
+		fprintf(c->out, "%s  ~ settings: %s%s\n", zt_colour(c, ZT_YELLOW),
+			d->settings_text ? d->settings_text : "changed", zt_colour(c, ZT_PLAIN));
 	for (size_t i = 0; i < d->n; i++) {
 		count[d->items[i].change]++;
 		if (i < shown)
@@ -89,6 +89,7 @@ json_t *zt_diff_json(const struct zt_diff *d, const struct zt_ruleset *before, c
 			(void)json_object_set_new(o, "after", zt_rule_json(after, it->after));
 		(void)json_array_append_new(changes, o);
 	}
-	return json_pack("{s:s?, s:o}", "settings", d->settings_changed ? (d->settings_text ? d->settings_text : "changed") : NULL,
-			 "changes", changes);
+	return json_pack("{s:s?, s:o}", "settings",
+			 d->settings_changed ? (d->settings_text ? d->settings_text : "changed") : NULL, "changes",
+			 changes);
 }

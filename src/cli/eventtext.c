@@ -32,7 +32,8 @@ static int since(struct zt_cli *c, zt_usec *ret)
 	if (zt_duration_parse(s, &age) == 0)
 		*ret = zt_now() > age ? zt_now() - age : 0;
 	else if (zt_time_parse(s, ret) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 10m, 2h, 7d or 2026-12-31", "--since wants a time, not \"%s\"", s);
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 10m, 2h, 7d or 2026-12-31",
+				    "--since wants a time, not \"%s\"", s);
 	return 0;
 }
 
@@ -85,7 +86,8 @@ int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret)
 			break;
 	}
 	if (zt_event_damaged(s) && !c->quiet)
-		fprintf(c->err, "zt-segment: %llu damaged log lines were left out\n", (unsigned long long)zt_event_damaged(s));
+		fprintf(c->err, "zt-segment: %llu damaged log lines were left out\n",
+			(unsigned long long)zt_event_damaged(s));
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
@@ -151,12 +153,14 @@ json_t *zt_event_json(const struct zt_event *e)
 		zt_addr_format(&e->dst, dst);
 	j = json_pack("{s:s, s:s*, s:s*, s:o, s:o, s:s*, s:s*, s:i, s:s*, s:o}", "kind", kind_name(e->kind), "when",
 		      *when ? when : NULL, "rule", *e->rule ? e->rule : NULL, "in", text_or_null(e->in), "out",
-		      text_or_null(e->out), "source", *src ? src : NULL, "destination", *dst ? dst : NULL, "protocol_number",
-		      (int)e->proto, "protocol", proto, "program", text_or_null(e->program));
+		      text_or_null(e->out), "source", *src ? src : NULL, "destination", *dst ? dst : NULL,
+		      "protocol_number", (int)e->proto, "protocol", proto, "program", text_or_null(e->program));
 	if (e->has_ports)
-		(void)json_object_update_new(j, json_pack("{s:i, s:i}", "source_port", (int)e->sport, "port", (int)e->dport));
+		(void)json_object_update_new(
+			j, json_pack("{s:i, s:i}", "source_port", (int)e->sport, "port", (int)e->dport));
 	if (e->has_uid)
-		(void)json_object_update_new(j, json_pack("{s:I, s:I}", "uid", (json_int_t)e->uid, "gid", (json_int_t)e->gid));
+		(void)json_object_update_new(
+			j, json_pack("{s:I, s:I}", "uid", (json_int_t)e->uid, "gid", (json_int_t)e->gid));
 	return j;
 }
 

@@ -131,8 +131,9 @@ json_t *zt_flow_json(const struct zt_flow *f)
 		zt_addr_format(&f->src, src);
 	if (f->dst.family)
 		zt_addr_format(&f->dst, dst);
-	j = json_pack("{s:s, s:s*, s:s*, s:i, s:o}", "direction", zt_direction_name(f->dir), "source", *src ? src : NULL,
-		      "destination", *dst ? dst : NULL, "protocol", (int)f->proto, "cgroup", zt_json_text(f->cgroup_path));
+	j = json_pack("{s:s, s:s*, s:s*, s:i, s:o}", "direction", zt_direction_name(f->dir), "source",
+		      *src ? src : NULL, "destination", *dst ? dst : NULL, "protocol", (int)f->proto, "cgroup",
+		      zt_json_text(f->cgroup_path));
 	if (f->owned) {
 		(void)json_object_set_new(j, "uid", json_integer(f->uid)); /* a failed set leaves a key out */
 		(void)json_object_set_new(j, "gid", json_integer(f->gid));

@@ -56,8 +56,10 @@ void zt_help_short(FILE *f)
 		fprintf(f, "  %-11s %s\n", v->name, v->summary);
 	}
 	globals(f);
-	fprintf(f, "\nWhere no FILE is named it is %s; \"-\" is standard input.\n"
-		   "\"zt-segment COMMAND -h\" tells more, zt-segment(8) and zt-segment.yaml(5) all.\n", ZT_DEFAULT_POLICY);
+	fprintf(f,
+		"\nWhere no FILE is named it is %s; \"-\" is standard input.\n"
+		"\"zt-segment COMMAND -h\" tells more, zt-segment(8) and zt-segment.yaml(5) all.\n",
+		ZT_DEFAULT_POLICY);
 }
 
 static void exit_line(FILE *f, int code, const char *text)
@@ -89,5 +91,6 @@ void zt_help_verb(FILE *f, const struct zt_verb *v)
 	for (unsigned i = 0; i < v->n_opts; i++)
 		option_line(f, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
 	exits(f, v);
-	fprintf(f, "\n\"zt-segment --help\" lists the options that every command takes (-o json, --netns, --engine, ...).\n");
+	fprintf(f,
+		"\n\"zt-segment --help\" lists the options that every command takes (-o json, --netns, --engine, ...).\n");
 }

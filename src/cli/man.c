@@ -101,7 +101,8 @@ static void exit_codes(FILE *f)
 		const char *text;
 	} codes[] = {
 		{ZT_EXIT_OK, "Done."},
-		{ZT_EXIT_FAILED, "Failed, and nothing was changed. For plan, drift and test: there are differences or failures."},
+		{ZT_EXIT_FAILED,
+		 "Failed, and nothing was changed. For plan, drift and test: there are differences or failures."},
 		{ZT_EXIT_USAGE, "Wrong usage."},
 		{ZT_EXIT_INACTIVE, "Nothing is enforced."},
 		{ZT_EXIT_POLICY, "The policy is wrong, or the engine cannot enforce it."},
@@ -116,10 +117,11 @@ static void exit_codes(FILE *f)
 
 static void files(FILE *f)
 {
-	fprintf(f, "# ENVIRONMENT\n\n*NO_COLOR*\n\tWhen set and not empty, no colours are used. They are only used on a terminal.\n\n"
-		   "# FILES\n\n_%s_\n\tThe policy that is read where none is named. See *zt-segment.yaml*(5).\n\n"
-		   "_%s/_INSTANCE\n\tGenerations, the audit log, and what a rollback needs. With *--netns* _NAME_ it is\n"
-		   "\t_%s/netns-NAME/_INSTANCE, so that namespaces share nothing.\n\n",
+	fprintf(f,
+		"# ENVIRONMENT\n\n*NO_COLOR*\n\tWhen set and not empty, no colours are used. They are only used on a terminal.\n\n"
+		"# FILES\n\n_%s_\n\tThe policy that is read where none is named. See *zt-segment.yaml*(5).\n\n"
+		"_%s/_INSTANCE\n\tGenerations, the audit log, and what a rollback needs. With *--netns* _NAME_ it is\n"
+		"\t_%s/netns-NAME/_INSTANCE, so that namespaces share nothing.\n\n",
 		ZT_DEFAULT_POLICY, ZT_DEFAULT_STATE, ZT_DEFAULT_STATE);
 }
 
@@ -136,16 +138,17 @@ static void examples(FILE *f)
 
 void zt_man_print(FILE *f)
 {
-	fprintf(f, "zt-segment(8) \"zt-segment %s\" \"System administration\"\n\n# NAME\n\n"
-		   "zt-segment - host micro-segmentation: default deny between the processes of one machine\n\n"
-		   "# SYNOPSIS\n\n*zt-segment* _COMMAND_ \\[_OPTIONS_\\] \\[_FILE_\\]++\n"
-		   "*zt-segment* *--config* _FILE_++\n*zt-segment* *--status*++\n*zt-segment* *--flush*\n\n"
-		   "# DESCRIPTION\n\n"
-		   "Nothing on the host talks to anything, loopback included, unless a readable policy says so. The policy says who\n"
-		   "(users, groups, services) may reach what (hosts, ports, protocols). zt-segment compiles it for the packet filter\n"
-		   "of the kernel, puts it in force as one transaction, verifies it by reading it back, and explains every decision.\n"
-		   "Enforcement needs no running process.\n\n"
-		   "Where no _FILE_ is named it is _%s_; \"-\" is standard input.\n\n# COMMANDS\n\n",
+	fprintf(f,
+		"zt-segment(8) \"zt-segment %s\" \"System administration\"\n\n# NAME\n\n"
+		"zt-segment - host micro-segmentation: default deny between the processes of one machine\n\n"
+		"# SYNOPSIS\n\n*zt-segment* _COMMAND_ \\[_OPTIONS_\\] \\[_FILE_\\]++\n"
+		"*zt-segment* *--config* _FILE_++\n*zt-segment* *--status*++\n*zt-segment* *--flush*\n\n"
+		"# DESCRIPTION\n\n"
+		"Nothing on the host talks to anything, loopback included, unless a readable policy says so. The policy says who\n"
+		"(users, groups, services) may reach what (hosts, ports, protocols). zt-segment compiles it for the packet filter\n"
+		"of the kernel, puts it in force as one transaction, verifies it by reading it back, and explains every decision.\n"
+		"Enforcement needs no running process.\n\n"
+		"Where no _FILE_ is named it is _%s_; \"-\" is standard input.\n\n# COMMANDS\n\n",
 		ZT_VERSION, ZT_DEFAULT_POLICY);
 	verbs(f);
 	fprintf(f, "# OPTIONS OF EVERY COMMAND\n\n");
@@ -216,7 +219,7 @@ int zt_man_yaml_print(FILE *f)
 		r = zt_strbuf_error(&keys);
 	if (r < 0)
 		return r;
-	fprintf(f, "zt-segment.yaml(5) \"zt-segment %s\" \"File formats\"\n\n%s%s\n%s", ZT_VERSION, yaml_head, zt_strbuf_cstr(&keys),
-		yaml_examples);
+	fprintf(f, "zt-segment.yaml(5) \"zt-segment %s\" \"File formats\"\n\n%s%s\n%s", ZT_VERSION, yaml_head,
+		zt_strbuf_cstr(&keys), yaml_examples);
 	return 0;
 }

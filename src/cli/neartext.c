@@ -70,8 +70,8 @@ static int by_nearness(const void *a, const void *b)
 	return (x->rule->seq > y->rule->seq) - (x->rule->seq < y->rule->seq);
 }
 
-int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *until, struct zt_near **ret,
-		 size_t *ret_n)
+int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *until,
+		 struct zt_near **ret, size_t *ret_n)
 {
 	size_t n = until ? (size_t)(until - rs->rules) : rs->n_rules;
 	struct zt_near *list = zt_new(struct zt_near, n + 1);

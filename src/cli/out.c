@@ -8,7 +8,7 @@
 const char *zt_colour(const struct zt_cli *c, enum zt_colour k)
 {
 	static const char *const seq[] = {
-		[ZT_PLAIN] = "\033[0m", [ZT_BOLD] = "\033[1m",	  [ZT_RED] = "\033[31m",
+		[ZT_PLAIN] = "\033[0m",	 [ZT_BOLD] = "\033[1m",	   [ZT_RED] = "\033[31m",
 		[ZT_GREEN] = "\033[32m", [ZT_YELLOW] = "\033[33m", [ZT_DIM] = "\033[2m",
 	};
 

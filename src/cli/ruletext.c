@@ -26,7 +26,8 @@ void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out)
 }
 
 /* Names for single ids, ranges as numbers; prefix "uid " or "gid " where a bare number would be unclear. */
-static void ids_text(const struct zt_u32_ranges *l, const char *prefix, char *(*name_of)(uint32_t), struct zt_strbuf *out)
+static void ids_text(const struct zt_u32_ranges *l, const char *prefix, char *(*name_of)(uint32_t),
+		     struct zt_strbuf *out)
 {
 	bool numbers = false;
 
@@ -73,7 +74,8 @@ static bool whole_family(const struct zt_addr_ranges *l)
 
 static bool any_host(const struct zt_match *m, const struct zt_addr_ranges *v4, const struct zt_addr_ranges *v6)
 {
-	return m->families == (ZT_FAMILY_4 | ZT_FAMILY_6) && (!v4->n || whole_family(v4)) && (!v6->n || whole_family(v6));
+	return m->families == (ZT_FAMILY_4 | ZT_FAMILY_6) && (!v4->n || whole_family(v4)) &&
+	       (!v6->n || whole_family(v6));
 }
 
 static void ranges_text(const struct zt_addr_ranges *l, bool *first, struct zt_strbuf *out)
@@ -238,10 +240,10 @@ json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r)
 
 	zt_rule_from(r, &from);
 	zt_rule_to(r, &to);
-	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:b, s:o, s:i}", "name", r->id, "part", (int)r->part, "order",
-			 (int)r->seq, "direction", zt_direction_name(r->dir), "verdict", zt_verdict_name(r->verdict), "from",
-			 zt_strbuf_cstr(&from), "to", zt_strbuf_cstr(&to), "log", (int)r->log, "file", zt_json_text(file), "line",
-			 (int)r->line);
+	return json_pack("{s:s, s:i, s:i, s:s, s:s, s:s, s:s, s:b, s:o, s:i}", "name", r->id, "part", (int)r->part,
+			 "order", (int)r->seq, "direction", zt_direction_name(r->dir), "verdict",
+			 zt_verdict_name(r->verdict), "from", zt_strbuf_cstr(&from), "to", zt_strbuf_cstr(&to), "log",
+			 (int)r->log, "file", zt_json_text(file), "line", (int)r->line);
 }
 
 const char *zt_default_text(const struct zt_settings *s)

@@ -117,7 +117,8 @@ static int enter_netns(struct zt_cli *c, const char *name)
 	int r;
 
 	if (!*name || (!strchr(name, '/') && *name == '.'))
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5004, NULL, "\"%s\" is not the name of a network namespace", name);
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5004, NULL, "\"%s\" is not the name of a network namespace",
+				    name);
 	r = zt_netns_enter(name);
 	if (r == -ENOENT)
 		return zt_cli_error(c, ZT_EXIT_FAILED, 5004, "\"ip netns list\" shows those that exist",
@@ -185,15 +186,17 @@ int zt_cli_engine(struct zt_cli *c)
 		c->engine = zt_engine_by_name(name);
 	if (geteuid() != 0 && !(c->engine && !strcmp(c->engine->name, "memory")))
 		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003, "run it as root, with sudo for example",
-				    "\"%s\" reads or changes the packet filter, which only root may", c->args.verb->name);
+				    "\"%s\" reads or changes the packet filter, which only root may",
+				    c->args.verb->name);
 	if (!c->engine)
 		c->engine = active_engine(c->instance);
 	if (!c->engine)
 		c->engine = zt_engine_by_name("auto");
 	if (!c->engine)
-		return zt_cli_error(c, ZT_EXIT_FAILED, 5006,
-				    "install nftables (or iptables), or see \"zt-segment version -o json\" for the reasons",
-				    "no engine can enforce here");
+		return zt_cli_error(
+			c, ZT_EXIT_FAILED, 5006,
+			"install nftables (or iptables), or see \"zt-segment version -o json\" for the reasons",
+			"no engine can enforce here");
 	return 0;
 }
 
@@ -207,9 +210,14 @@ int zt_cli_engine_or_nft(struct zt_cli *c)
 
 struct zt_apply_ctx zt_cli_apply_ctx(struct zt_cli *c)
 {
-	return (struct zt_apply_ctx){.engine = c->engine, .instance = c->instance, .state_dir = c->state_dir,
-				     .cgroup_root = zt_opt(c, CGROUP), .netns = zt_opt(c, NETNS), .quiet = c->quiet,
-				     .say = say, .say_arg = c};
+	return (struct zt_apply_ctx){.engine = c->engine,
+				     .instance = c->instance,
+				     .state_dir = c->state_dir,
+				     .cgroup_root = zt_opt(c, CGROUP),
+				     .netns = zt_opt(c, NETNS),
+				     .quiet = c->quiet,
+				     .say = say,
+				     .say_arg = c};
 }
 
 const char *zt_cli_policy_path(const struct zt_cli *c)
@@ -254,8 +262,9 @@ int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret)
 		return ZT_EXIT_INACTIVE;
 	if (r == -EUCLEAN) {
 		(void)zt_cli_fail(c, r); /* the exit code below is what counts */
-		fprintf(c->err, "hint: our rules in the kernel were changed by someone: \"zt-segment drift\" shows how, "
-				"\"zt-segment apply\" repairs it, \"zt-segment flush\" removes it\n");
+		fprintf(c->err,
+			"hint: our rules in the kernel were changed by someone: \"zt-segment drift\" shows how, "
+			"\"zt-segment apply\" repairs it, \"zt-segment flush\" removes it\n");
 		return ZT_EXIT_FAILED;
 	}
 	return r < 0 ? zt_cli_fail(c, r) : 0;

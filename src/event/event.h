@@ -15,7 +15,7 @@ enum zt_event_kind { ZT_EVENT_BLOCKED, ZT_EVENT_OBSERVED, ZT_EVENT_ALLOWED };
 
 struct zt_event {
 	enum zt_event_kind kind;
-	zt_usec when; /* realtime; 0 when the source has no time */
+	zt_usec when;  /* realtime; 0 when the source has no time */
 	char rule[72]; /* "" = default policy */
 	char in[16], out[16];
 	struct zt_addr src, dst;
@@ -35,8 +35,8 @@ int zt_event_format_line(const struct zt_event *e, const char *blocked_prefix, s
 
 struct zt_event_source;
 /* Names: "nflog", "journal", "kmsg", "file:/path", or NULL = the best that is there for the past (and nflog for following). */
-int zt_event_open(const char *name, const char *blocked_prefix, zt_usec since, bool follow, struct zt_event_source **ret,
-		  struct zt_diags *d);
+int zt_event_open(const char *name, const char *blocked_prefix, zt_usec since, bool follow,
+		  struct zt_event_source **ret, struct zt_diags *d);
 /* Next event: 1 and *ret; 0 = end (not following) or timeout_msec passed; -errno. timeout_msec -1 = wait. */
 int zt_event_next(struct zt_event_source *s, int timeout_msec, struct zt_event *ret);
 int zt_event_fd(const struct zt_event_source *s);

@@ -176,8 +176,10 @@ static int judge(struct list *l, const struct zt_event_group *g, const struct se
 		snprintf(text, sizeof(text), "tried %zu hosts", s->hosts);
 		r = add(l, "host sweep", &g[s->first].sample, text);
 	}
-	if (r >= 0 && s->count >= BURST_COUNT && s->to && (double)s->count / (seconds < 1 ? 1 : seconds) >= BURST_PER_SECOND) {
-		snprintf(text, sizeof(text), "was blocked %llu times in %.0f s", (unsigned long long)s->count, seconds < 1 ? 1 : seconds);
+	if (r >= 0 && s->count >= BURST_COUNT && s->to &&
+	    (double)s->count / (seconds < 1 ? 1 : seconds) >= BURST_PER_SECOND) {
+		snprintf(text, sizeof(text), "was blocked %llu times in %.0f s", (unsigned long long)s->count,
+			 seconds < 1 ? 1 : seconds);
 		r = add(l, "burst", &g[s->first].sample, text);
 	}
 	return r;

@@ -72,12 +72,22 @@ static zt_usec syslog_time(const char *s, size_t len)
 	if (month == 12 || !digits(s + 4, 2, &day) || !digits(s + 7, 2, &hour) || !digits(s + 10, 2, &minute) ||
 	    !digits(s + 13, 2, &second) || !localtime_r(&now, &today))
 		return 0;
-	tm = (struct tm){.tm_year = today.tm_year, .tm_mon = (int)month, .tm_mday = (int)day, .tm_hour = (int)hour,
-			 .tm_min = (int)minute, .tm_sec = (int)second, .tm_isdst = -1};
+	tm = (struct tm){.tm_year = today.tm_year,
+			 .tm_mon = (int)month,
+			 .tm_mday = (int)day,
+			 .tm_hour = (int)hour,
+			 .tm_min = (int)minute,
+			 .tm_sec = (int)second,
+			 .tm_isdst = -1};
 	t = mktime(&tm);
 	if (t > now + 86400) {
-		tm = (struct tm){.tm_year = today.tm_year - 1, .tm_mon = (int)month, .tm_mday = (int)day, .tm_hour = (int)hour,
-				 .tm_min = (int)minute, .tm_sec = (int)second, .tm_isdst = -1};
+		tm = (struct tm){.tm_year = today.tm_year - 1,
+				 .tm_mon = (int)month,
+				 .tm_mday = (int)day,
+				 .tm_hour = (int)hour,
+				 .tm_min = (int)minute,
+				 .tm_sec = (int)second,
+				 .tm_isdst = -1};
 		t = mktime(&tm);
 	}
 	return t < 0 ? 0 : (zt_usec)t * ZT_USEC_PER_SEC;
@@ -97,7 +107,8 @@ struct prefix {
 
 static const char *find_prefix(const char *line, size_t len, const char *blocked_prefix, struct prefix *ret)
 {
-	const struct prefix all[] = {{blocked_prefix, ZT_EVENT_BLOCKED}, {ZT_PREFIX_OBSERVED, ZT_EVENT_OBSERVED},
+	const struct prefix all[] = {{blocked_prefix, ZT_EVENT_BLOCKED},
+				     {ZT_PREFIX_OBSERVED, ZT_EVENT_OBSERVED},
 				     {ZT_PREFIX_ALLOWED, ZT_EVENT_ALLOWED}};
 	const char *best = NULL;
 
@@ -158,8 +169,18 @@ int zt_event_parse_prefix(const char *text, const char *blocked_prefix, struct z
 
 /* ---- fields ---- */
 
-enum { SEEN_SRC = 1, SEEN_DST = 2, SEEN_PROTO = 4, SEEN_SPT = 8, SEEN_DPT = 16, SEEN_UID = 32, SEEN_GID = 64, SEEN_LEN = 128,
-       SEEN_IN = 256, SEEN_OUT = 512 };
+enum {
+	SEEN_SRC = 1,
+	SEEN_DST = 2,
+	SEEN_PROTO = 4,
+	SEEN_SPT = 8,
+	SEEN_DPT = 16,
+	SEEN_UID = 32,
+	SEEN_GID = 64,
+	SEEN_LEN = 128,
+	SEEN_IN = 256,
+	SEEN_OUT = 512
+};
 
 static int number(const char *v, uint64_t max, uint64_t *ret)
 {
@@ -328,7 +349,8 @@ static void protocol_text(uint8_t proto, struct zt_strbuf *out)
 
 int zt_event_format_line(const struct zt_event *e, const char *blocked_prefix, struct zt_strbuf *out)
 {
-	const char *prefix[] = {[ZT_EVENT_BLOCKED] = blocked_prefix, [ZT_EVENT_OBSERVED] = ZT_PREFIX_OBSERVED,
+	const char *prefix[] = {[ZT_EVENT_BLOCKED] = blocked_prefix,
+				[ZT_EVENT_OBSERVED] = ZT_PREFIX_OBSERVED,
 				[ZT_EVENT_ALLOWED] = ZT_PREFIX_ALLOWED};
 	char src[64] = "", dst[64] = "";
 

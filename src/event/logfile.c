@@ -196,7 +196,8 @@ static int spawn(struct zt_event_source *s, const char *const *argv, int out)
 	if (r == 0)
 		r = -posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	if (r == 0) /* the casts drop const, which exec never uses */
-		r = -posix_spawn(&s->child, argv[0], &fa, NULL, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);
+		r = -posix_spawn(&s->child, argv[0], &fa, NULL, (char *const *)(uintptr_t)argv,
+				 (char *const *)(uintptr_t)env);
 	posix_spawn_file_actions_destroy(&fa);
 	return r;
 }
@@ -204,8 +205,9 @@ static int spawn(struct zt_event_source *s, const char *const *argv, int out)
 int zt_event_journal_open(struct zt_event_source *s, struct zt_diags *d)
 {
 	char since[40];
-	const char *argv[] = {"/usr/bin/journalctl", "-k", "-q", "--no-pager", "--output=short-unix", since,
-			      s->follow ? "--follow" : NULL, "--lines=0", NULL};
+	const char *argv[] = {
+		"/usr/bin/journalctl",	       "-k",	    "-q", "--no-pager", "--output=short-unix", since,
+		s->follow ? "--follow" : NULL, "--lines=0", NULL};
 	ZT_CLOSE int out = -1;
 	int fds[2], r;
 

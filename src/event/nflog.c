@@ -30,7 +30,8 @@ static int to_event(struct zt_event_source *s, struct nflog_data *nfa, struct zt
 		s->damaged++;
 		return -ENOMSG;
 	}
-	e->when = nflog_get_timestamp(nfa, &tv) == 0 ? (zt_usec)tv.tv_sec * ZT_USEC_PER_SEC + (zt_usec)tv.tv_usec : zt_now();
+	e->when = nflog_get_timestamp(nfa, &tv) == 0 ? (zt_usec)tv.tv_sec * ZT_USEC_PER_SEC + (zt_usec)tv.tv_usec
+						     : zt_now();
 	device_name(nflog_get_indev(nfa), e->in);
 	device_name(nflog_get_outdev(nfa), e->out);
 	e->has_uid = nflog_get_uid(nfa, &e->uid) == 0;
@@ -104,11 +105,15 @@ static int cannot_bind(struct zt_diags *d)
 
 	if (r == -EPERM && geteuid() == 0) /* what the kernel answers when the group has a listener */
 		r = -EBUSY;
-	(void)zt_diag(d, ZT_ERROR, 4502, NULL, "cannot listen to netlink log group %d: %s", ZT_NFLOG_GROUP, strerror(-r));
+	(void)zt_diag(d, ZT_ERROR, 4502, NULL, "cannot listen to netlink log group %d: %s", ZT_NFLOG_GROUP,
+		      strerror(-r));
 	if (r == -EBUSY)
-		zt_diag_hint(d, "another program listens to it, and the kernel takes one only; \"--source kmsg\" works beside it");
+		zt_diag_hint(
+			d,
+			"another program listens to it, and the kernel takes one only; \"--source kmsg\" works beside it");
 	else
-		zt_diag_hint(d, r == -EPERM ? "run it as root" : "\"--source journal\" or \"--source kmsg\" read the kernel log");
+		zt_diag_hint(d, r == -EPERM ? "run it as root"
+					    : "\"--source journal\" or \"--source kmsg\" read the kernel log");
 	return r;
 }
 
@@ -120,7 +125,8 @@ int zt_event_nflog_open(struct zt_event_source *s, struct zt_diags *d)
 	if (!s->handle)
 		return cannot_bind(d);
 	s->fd = nflog_fd(s->handle);
-	(void)fcntl(s->fd, F_SETFD, FD_CLOEXEC); /* the library offers no flag at birth; no child is started meanwhile */
+	(void)fcntl(s->fd, F_SETFD,
+		    FD_CLOEXEC); /* the library offers no flag at birth; no child is started meanwhile */
 	s->group = nflog_bind_group(s->handle, ZT_NFLOG_GROUP);
 	if (!s->group)
 		return cannot_bind(d);
@@ -129,7 +135,8 @@ int zt_event_nflog_open(struct zt_event_source *s, struct zt_diags *d)
 	(void)nflog_set_timeout(s->group, 1); /* 10 ms; the default of 1 s is only slower */
 	(void)nflog_set_qthresh(s->group, 32);
 	if (setsockopt(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)) < 0)
-		(void)nflog_set_nlbufsiz(s->group, 1 << 17); /* a smaller buffer only loses more, and losses are counted */
+		(void)nflog_set_nlbufsiz(s->group,
+					 1 << 17); /* a smaller buffer only loses more, and losses are counted */
 	nflog_callback_register(s->group, queue, s);
 	return 0;
 }

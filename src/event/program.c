@@ -31,7 +31,8 @@ static unsigned long socket_inode(const struct zt_event *e)
 	unsigned long found = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/self/net/%s%s", e->proto == 17 ? "udp" : "tcp", e->src.family == 6 ? "6" : "");
+	snprintf(path, sizeof(path), "/proc/self/net/%s%s", e->proto == 17 ? "udp" : "tcp",
+		 e->src.family == 6 ? "6" : "");
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
@@ -39,8 +40,8 @@ static unsigned long socket_inode(const struct zt_event *e)
 		unsigned port, uid;
 		unsigned long inode;
 
-		if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%4x %*[0-9A-Fa-f]:%*x %*x %*x:%*x %*x:%*x %*x %u %*u %lu", &port, &uid,
-			   &inode) == 3 &&
+		if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%4x %*[0-9A-Fa-f]:%*x %*x %*x:%*x %*x:%*x %*x %u %*u %lu", &port,
+			   &uid, &inode) == 3 &&
 		    port == e->sport && uid == e->uid)
 			found = inode;
 	}

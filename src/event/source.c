@@ -14,7 +14,8 @@ static const char *best(void)
 {
 	static const char *const files[] = {"/var/log/kern.log", "/var/log/syslog", "/var/log/messages"};
 
-	if (zt_path_exists("/usr/bin/journalctl") && (zt_path_exists("/var/log/journal") || zt_path_exists("/run/log/journal")))
+	if (zt_path_exists("/usr/bin/journalctl") &&
+	    (zt_path_exists("/var/log/journal") || zt_path_exists("/run/log/journal")))
 		return "journal";
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(files); i++)
 		if (access(files[i], R_OK) == 0)
@@ -39,8 +40,8 @@ static int open_named(struct zt_event_source *s, const char *name, struct zt_dia
 	return zt_diag(d, ZT_ERROR, 4501, NULL, "unknown source \"%s\": it is nflog, journal, kmsg or file:PATH", name);
 }
 
-int zt_event_open(const char *name, const char *blocked_prefix, zt_usec since, bool follow, struct zt_event_source **ret,
-		  struct zt_diags *d)
+int zt_event_open(const char *name, const char *blocked_prefix, zt_usec since, bool follow,
+		  struct zt_event_source **ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = zt_new(struct zt_event_source, 1);
 	int r;

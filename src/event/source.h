@@ -16,8 +16,8 @@ enum { ZT_LINE_MAX = 16384 };
 
 struct zt_event_source {
 	const struct zt_event_ops *ops;
-	char *prefix;	/* of blocked traffic */
-	zt_usec since;	/* older events are left out; those without a time are kept */
+	char *prefix;  /* of blocked traffic */
+	zt_usec since; /* older events are left out; those without a time are kept */
 	bool follow;
 	int fd;
 	uint64_t lost, damaged;

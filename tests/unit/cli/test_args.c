@@ -90,12 +90,24 @@ static void test_refused(void **state)
 	static const struct {
 		const char *line, *says;
 	} bad[] = {
-		{"frobnicate", "unknown command"}, {"aply", "did you mean \"apply\"?"}, {"status --wath", "did you mean \"--watch\"?"},
-		{"status -Z", "-Z"},		   {"status --force", "no option \"--force\""}, {"check a b", "one argument too many"},
-		{"status x", "one argument too many"}, {"apply --confirm", "argument is missing"}, {"check -c", "argument is missing"},
-		{"status --watch=yes", "takes no argument"}, {"check --config a b", "two policy files"}, {"-o xml status", "xml"},
-		{"render -o json", "no JSON output"}, {"apply --confirm 1s --confirm 2s", "given twice"}, {"--", NULL},
-		{"status --", NULL},		   {"--=", "unknown option"},			{"check --config= x", "two policy files"},
+		{"frobnicate", "unknown command"},
+		{"aply", "did you mean \"apply\"?"},
+		{"status --wath", "did you mean \"--watch\"?"},
+		{"status -Z", "-Z"},
+		{"status --force", "no option \"--force\""},
+		{"check a b", "one argument too many"},
+		{"status x", "one argument too many"},
+		{"apply --confirm", "argument is missing"},
+		{"check -c", "argument is missing"},
+		{"status --watch=yes", "takes no argument"},
+		{"check --config a b", "two policy files"},
+		{"-o xml status", "xml"},
+		{"render -o json", "no JSON output"},
+		{"apply --confirm 1s --confirm 2s", "given twice"},
+		{"--", NULL},
+		{"status --", NULL},
+		{"--=", "unknown option"},
+		{"check --config= x", "two policy files"},
 	};
 	struct zt_args a;
 
@@ -147,7 +159,8 @@ static void test_table(void **state)
 		assert_true((*v->args != 0) == (v->max_args > 0));
 		for (unsigned k = 0; k < v->n_opts; k++)
 			used[v->opts[k].opt] = true;
-		assert_true(v->n_opts == ZT_ARRAY_SIZE(v->opts) || v->opts[v->n_opts].opt == 0); /* n_opts counts them all */
+		assert_true(v->n_opts == ZT_ARRAY_SIZE(v->opts) ||
+			    v->opts[v->n_opts].opt == 0); /* n_opts counts them all */
 		assert_ptr_equal(zt_verb_by_name(v->name), v);
 	}
 	for (size_t i = 0; i < ZT_OPT_COUNT; i++)
@@ -256,9 +269,15 @@ static void test_codes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_verbs_and_options), cmocka_unit_test(test_reference_forms), cmocka_unit_test(test_nothing),
-		cmocka_unit_test(test_refused),		  cmocka_unit_test(test_hostile_words),	  cmocka_unit_test(test_table),
-		cmocka_unit_test(test_help),		  cmocka_unit_test(test_generated),	  cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_verbs_and_options),
+		cmocka_unit_test(test_reference_forms),
+		cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_hostile_words),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_generated),
+		cmocka_unit_test(test_codes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,9 +36,24 @@ static void test_targets(void **state)
 
 static void test_bad_targets(void **state)
 {
-	static const char *const bad[] = {"", ":", "/", "/tcp", "10.0.0.1", "10.0.0.1/tcp", "10.0.0.1:/tcp", "10.0.0.1:65536", "10.0.0.1:-1",
-					  "10.0.0.1:80/nope", "10.0.0.1:80/", "10.0.0.1:80/icmp", "[::1:80", "[]:80", "::1:80/tcp", "x:80x",
-					  "10.0.0.1:80/tcp/udp", "10.0.0.1:80/256"};
+	static const char *const bad[] = {"",
+					  ":",
+					  "/",
+					  "/tcp",
+					  "10.0.0.1",
+					  "10.0.0.1/tcp",
+					  "10.0.0.1:/tcp",
+					  "10.0.0.1:65536",
+					  "10.0.0.1:-1",
+					  "10.0.0.1:80/nope",
+					  "10.0.0.1:80/",
+					  "10.0.0.1:80/icmp",
+					  "[::1:80",
+					  "[]:80",
+					  "::1:80/tcp",
+					  "x:80x",
+					  "10.0.0.1:80/tcp/udp",
+					  "10.0.0.1:80/256"};
 	char *huge = malloc(100001);
 	struct zt_target t;
 
@@ -119,7 +134,13 @@ static void test_rule_text(void **state)
 
 static struct zt_flow flow(uint32_t uid, const char *dst, uint16_t port)
 {
-	struct zt_flow f = {.dir = ZT_DIR_EGRESS, .owned = true, .uid = uid, .gid = uid, .proto = 6, .port = port, .loopback = true};
+	struct zt_flow f = {.dir = ZT_DIR_EGRESS,
+			    .owned = true,
+			    .uid = uid,
+			    .gid = uid,
+			    .proto = 6,
+			    .port = port,
+			    .loopback = true};
 
 	assert_int_equal(zt_addr_parse(dst, &f.dst), 0);
 	return f;

@@ -10,8 +10,9 @@
 #include "event/event.h"
 
 #define PREFIX "ZT-BLOCKED: "
-#define KERNEL PREFIX "IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT=54321 DPT=6379 " \
-		      "SEQ=1 ACK=0 WINDOW=65495 RES=0x00 SYN URGP=0 UID=1003 GID=1004"
+#define KERNEL                                                                                                                 \
+	PREFIX "IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 TOS=0x00 PREC=0x00 TTL=64 ID=1 DF PROTO=TCP SPT=54321 DPT=6379 " \
+	       "SEQ=1 ACK=0 WINDOW=65495 RES=0x00 SYN URGP=0 UID=1003 GID=1004"
 
 static int parse(const char *s, struct zt_event *e)
 {
@@ -54,8 +55,11 @@ static void test_reference_line(void **state)
 	struct zt_event e = {0};
 
 	(void)state;
-	assert_int_equal(parse("Dec 27 10:02:00 hostname kernel: ZT-BLOCKED: IN= OUT=eth0 SRC=192.168.1.100 DST=8.8.8.8 PROTO=ICMP "
-			       "UID=1001", &e), 0);
+	assert_int_equal(
+		parse("Dec 27 10:02:00 hostname kernel: ZT-BLOCKED: IN= OUT=eth0 SRC=192.168.1.100 DST=8.8.8.8 PROTO=ICMP "
+		      "UID=1001",
+		      &e),
+		0);
 	assert_int_equal(e.proto, 1);
 	assert_false(e.has_ports);
 	assert_int_equal(e.uid, 1001);
@@ -69,7 +73,8 @@ static void test_kinds_and_rules(void **state)
 	assert_int_equal(parse("ZT-OBSERVED: IN= OUT=lo SRC=::1 DST=::1 PROTO=UDP SPT=1 DPT=53 UID=0 GID=0", &e), 0);
 	assert_int_equal(e.kind, ZT_EVENT_OBSERVED);
 	assert_int_equal(e.src.family, 6);
-	assert_int_equal(parse("ZT-ALLOWED: rule=web to redis IN= OUT=lo SRC=1.2.3.4 DST=1.2.3.5 PROTO=TCP SPT=1 DPT=2", &e), 0);
+	assert_int_equal(
+		parse("ZT-ALLOWED: rule=web to redis IN= OUT=lo SRC=1.2.3.4 DST=1.2.3.5 PROTO=TCP SPT=1 DPT=2", &e), 0);
 	assert_int_equal(e.kind, ZT_EVENT_ALLOWED);
 	assert_string_equal(e.rule, "web to redis");
 	assert_false(e.has_uid);
@@ -97,8 +102,12 @@ static void test_quoted_packet(void **state)
 	char addr[64];
 
 	(void)state;
-	assert_int_equal(parse(PREFIX "IN= OUT=lo SRC=10.0.0.1 DST=10.0.0.2 LEN=88 PROTO=ICMP TYPE=3 CODE=3 [SRC=9.9.9.9 DST=8.8.8.8 "
-				      "LEN=60 PROTO=UDP SPT=1 DPT=2 LEN=40 ] UID=7 GID=8", &e), 0);
+	assert_int_equal(
+		parse(PREFIX
+		      "IN= OUT=lo SRC=10.0.0.1 DST=10.0.0.2 LEN=88 PROTO=ICMP TYPE=3 CODE=3 [SRC=9.9.9.9 DST=8.8.8.8 "
+		      "LEN=60 PROTO=UDP SPT=1 DPT=2 LEN=40 ] UID=7 GID=8",
+		      &e),
+		0);
 	zt_addr_format(&e.src, addr);
 	assert_string_equal(addr, "10.0.0.1");
 	assert_int_equal(e.proto, 1);
@@ -108,7 +117,8 @@ static void test_quoted_packet(void **state)
 
 static void test_not_ours(void **state)
 {
-	static const char *const lines[] = {"", "x", "kernel: IN= OUT=lo SRC=1.1.1.1 DST=1.1.1.1 PROTO=TCP", "ZT-BLOCKED:", "ZT-BLOCKED"};
+	static const char *const lines[] = {"", "x", "kernel: IN= OUT=lo SRC=1.1.1.1 DST=1.1.1.1 PROTO=TCP",
+					    "ZT-BLOCKED:", "ZT-BLOCKED"};
 	struct zt_event e = {.uid = 42};
 
 	(void)state;
@@ -137,7 +147,8 @@ static void test_damaged(void **state)
 		PREFIX "IN= OUT=averyveryverylongname SRC=127.0.0.1 DST=127.0.0.1 PROTO=TCP",
 		PREFIX "rule= IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 PROTO=TCP",
 		PREFIX "rule=never ends",
-		PREFIX "rule=12345678901234567890123456789012345678901234567890123456789012345 IN= OUT=lo SRC=1.1.1.1 DST=1.1.1.1 PROTO=TCP",
+		PREFIX
+		"rule=12345678901234567890123456789012345678901234567890123456789012345 IN= OUT=lo SRC=1.1.1.1 DST=1.1.1.1 PROTO=TCP",
 		PREFIX "rule=\033[31m IN= OUT=lo SRC=1.1.1.1 DST=1.1.1.1 PROTO=TCP",
 	};
 	struct zt_event e = {.uid = 42};
@@ -153,7 +164,8 @@ static void test_damaged(void **state)
 /* Every cut and every changed byte of a good line: no crash, and a result that is one of the three. */
 static void test_every_damage(void **state)
 {
-	char line[] = "Dec 27 10:01:00 h kernel: " PREFIX "rule=a b IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP SPT=54321 "
+	char line[] = "Dec 27 10:01:00 h kernel: " PREFIX
+		      "rule=a b IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP SPT=54321 "
 		      "DPT=6379 UID=1003 GID=1004";
 	static const char bad[] = "\0\n\xff=[ ]9:";
 	struct zt_event e = {0};
@@ -188,8 +200,9 @@ static void test_format_round_trip(void **state)
 	(void)state;
 	assert_int_equal(parse(KERNEL, &e), 0);
 	assert_int_equal(zt_event_format_line(&e, PREFIX, &b), 0);
-	assert_string_equal(zt_strbuf_cstr(&b), "ZT-BLOCKED: IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP SPT=54321 DPT=6379 "
-						"UID=1003 GID=1004");
+	assert_string_equal(zt_strbuf_cstr(&b),
+			    "ZT-BLOCKED: IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP SPT=54321 DPT=6379 "
+			    "UID=1003 GID=1004");
 	assert_int_equal(parse(zt_strbuf_cstr(&b), &again), 0);
 	assert_memory_equal(&e, &again, sizeof(e));
 	zt_strbuf_done(&b);
@@ -202,16 +215,18 @@ static void test_own_prefix(void **state)
 
 	(void)state;
 	assert_int_equal(zt_event_parse_line(line, strlen(line), "MY WALL ", &e), 0);
-	assert_int_equal(zt_event_parse_line(line, strlen(line), "", &e), -ENOMSG); /* an empty prefix matches nothing */
+	assert_int_equal(zt_event_parse_line(line, strlen(line), "", &e),
+			 -ENOMSG); /* an empty prefix matches nothing */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kernel_line),   cmocka_unit_test(test_reference_line), cmocka_unit_test(test_kinds_and_rules),
-		cmocka_unit_test(test_times),	      cmocka_unit_test(test_quoted_packet),  cmocka_unit_test(test_not_ours),
-		cmocka_unit_test(test_damaged),	      cmocka_unit_test(test_every_damage),   cmocka_unit_test(test_format_round_trip),
-		cmocka_unit_test(test_own_prefix),
+		cmocka_unit_test(test_kernel_line),	  cmocka_unit_test(test_reference_line),
+		cmocka_unit_test(test_kinds_and_rules),	  cmocka_unit_test(test_times),
+		cmocka_unit_test(test_quoted_packet),	  cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_damaged),		  cmocka_unit_test(test_every_damage),
+		cmocka_unit_test(test_format_round_trip), cmocka_unit_test(test_own_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,8 @@
 
 #include "event/source.h"
 
-static const uint8_t tcp4[] = {0x45, 0, 0, 60, 0, 1, 0x40, 0, 64, 6, 0, 0, 127, 0, 0, 1, 127, 0, 0, 2, 0xd4, 0x31, 0x18, 0xeb};
+static const uint8_t tcp4[] = {0x45, 0, 0, 60, 0,   1, 0x40, 0, 64,   6,    0,	  0,
+			       127,  0, 0, 1,  127, 0, 0,    2, 0xd4, 0x31, 0x18, 0xeb};
 
 static int parse(const uint8_t *p, size_t n, struct zt_event *e)
 {
@@ -65,8 +66,8 @@ static size_t make6(uint8_t *p, const uint8_t *chain, size_t n, uint8_t first)
 static void test_extension_headers(void **state)
 {
 	/* hop by hop, destination options (16 bytes), first fragment, then UDP 9 -> 53 */
-	static const uint8_t chain[] = {60, 0, 0, 0, 0, 0, 0, 0, 44, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-					17, 0, 0, 1, 0, 0, 0, 9, 0,  9, 0, 53, 0, 8, 0, 0};
+	static const uint8_t chain[] = {60, 0, 0, 0, 0,	 0, 0, 0, 44, 1, 0, 0, 0, 0, 0, 0,  0, 0, 0, 0,
+					0,  0, 0, 0, 17, 0, 0, 1, 0,  0, 0, 9, 0, 9, 0, 53, 0, 8, 0, 0};
 	uint8_t p[128];
 	struct zt_event e = {0};
 	size_t n = make6(p, chain, sizeof(chain), 0);
@@ -148,9 +149,12 @@ static void test_prefix(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcp4),	      cmocka_unit_test(test_options_and_fragments4),
-		cmocka_unit_test(test_extension_headers), cmocka_unit_test(test_endless_chain),
-		cmocka_unit_test(test_cut),	      cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_tcp4),
+		cmocka_unit_test(test_options_and_fragments4),
+		cmocka_unit_test(test_extension_headers),
+		cmocka_unit_test(test_endless_chain),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_prefix),
 	};
 

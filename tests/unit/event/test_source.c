@@ -13,7 +13,8 @@
 #include "event/event.h"
 
 #define PREFIX "ZT-BLOCKED: "
-#define LINE(t, uid, port) t " h kernel: " PREFIX "IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 PROTO=TCP SPT=9 DPT=" port " UID=" uid " GID=1\n"
+#define LINE(t, uid, port) \
+	t " h kernel: " PREFIX "IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 PROTO=TCP SPT=9 DPT=" port " UID=" uid " GID=1\n"
 
 static char path[] = "/tmp/zt-test-event-XXXXXX", name[64];
 
@@ -39,9 +40,11 @@ static void put(const char *text, size_t n)
 
 static void test_file(void **state)
 {
-	static const char text[] = "something else\n" LINE("1732420000.000000", "1", "1") "kernel: " PREFIX "damaged\n"
-		LINE("1732420900.000000", "2", "2") "1732420901.000000 h kernel: " PREFIX
-		"IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 PROTO=TCP SPT=9 DPT=3 UID=3 GID=1"; /* no newline at the end */
+	static const char text[] =
+		"something else\n" LINE("1732420000.000000", "1", "1") "kernel: " PREFIX "damaged\n" LINE(
+			"1732420900.000000", "2",
+			"2") "1732420901.000000 h kernel: " PREFIX
+			     "IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 PROTO=TCP SPT=9 DPT=3 UID=3 GID=1"; /* no newline at the end */
 	struct zt_event_source *s = NULL;
 	struct zt_event e;
 
@@ -118,7 +121,8 @@ static void test_bad_sources(void **state)
 
 static struct zt_event event(uint32_t uid, const char *dst, uint16_t port, zt_usec when)
 {
-	struct zt_event e = {.when = when, .proto = 6, .has_ports = true, .has_uid = true, .uid = uid, .dport = port, .sport = port};
+	struct zt_event e = {
+		.when = when, .proto = 6, .has_ports = true, .has_uid = true, .uid = uid, .dport = port, .sport = port};
 
 	assert_int_equal(zt_addr_parse("127.0.0.1", &e.src), 0);
 	assert_int_equal(zt_addr_parse(dst, &e.dst), 0);
@@ -128,7 +132,8 @@ static struct zt_event event(uint32_t uid, const char *dst, uint16_t port, zt_us
 static void test_groups(void **state)
 {
 	struct zt_event_groups g = {0};
-	struct zt_event a = event(1, "10.0.0.1", 80, 500), b = event(1, "10.0.0.1", 80, 300), c = event(2, "10.0.0.1", 80, 400);
+	struct zt_event a = event(1, "10.0.0.1", 80, 500), b = event(1, "10.0.0.1", 80, 300),
+			c = event(2, "10.0.0.1", 80, 400);
 
 	(void)state;
 	snprintf(a.program, sizeof(a.program), "curl");
@@ -172,7 +177,8 @@ static void test_patterns(void **state)
 	free(p);
 	for (unsigned i = 0; i < 12; i++) {
 		char dst[32];
-		struct zt_event scan = event(7, "10.0.0.1", (uint16_t)(100 + i), 1000000 + i), sweep, quiet = event(9, "10.9.9.9", 80, 1);
+		struct zt_event scan = event(7, "10.0.0.1", (uint16_t)(100 + i), 1000000 + i), sweep,
+				quiet = event(9, "10.9.9.9", 80, 1);
 
 		snprintf(dst, sizeof(dst), "10.0.1.%u", i);
 		sweep = event(8, dst, 22, 1000000 + i);
@@ -194,8 +200,9 @@ static void test_patterns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file),   cmocka_unit_test(test_long_and_binary), cmocka_unit_test(test_follow_file),
-		cmocka_unit_test(test_bad_sources), cmocka_unit_test(test_groups), cmocka_unit_test(test_groups_limit),
+		cmocka_unit_test(test_file),	    cmocka_unit_test(test_long_and_binary),
+		cmocka_unit_test(test_follow_file), cmocka_unit_test(test_bad_sources),
+		cmocka_unit_test(test_groups),	    cmocka_unit_test(test_groups_limit),
 		cmocka_unit_test(test_patterns),
 	};
 
