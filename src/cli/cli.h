@@ -249,10 +249,26 @@ void zt_event_who_text(const struct zt_event *e, struct zt_strbuf *out);
 struct json_t *zt_group_json(const struct zt_event_group *g);
 struct json_t *zt_patterns_json(const struct zt_event_groups *g);
 
-#define ZT_VERB(name) int zt_cmd_##name(struct zt_cli *c);
-ZT_VERB(check)
-ZT_VERB(plan) ZT_VERB(apply) ZT_VERB(confirm) ZT_VERB(rollback) ZT_VERB(status) ZT_VERB(flush) ZT_VERB(test)
-	ZT_VERB(why) ZT_VERB(blocked) ZT_VERB(report) ZT_VERB(history) ZT_VERB(drift) ZT_VERB(fmt) ZT_VERB(refresh)
-		ZT_VERB(restore) ZT_VERB(render) ZT_VERB(explain) ZT_VERB(completion) ZT_VERB(schema) ZT_VERB(version)
-			ZT_VERB(help)
-#undef ZT_VERB
+/* ---- cmd_*.c: one a verb; all return an exit code ---- */
+int zt_cmd_check(struct zt_cli *c);
+int zt_cmd_test(struct zt_cli *c);
+int zt_cmd_plan(struct zt_cli *c);
+int zt_cmd_fmt(struct zt_cli *c);
+int zt_cmd_render(struct zt_cli *c);
+int zt_cmd_schema(struct zt_cli *c);
+int zt_cmd_apply(struct zt_cli *c);
+int zt_cmd_confirm(struct zt_cli *c);
+int zt_cmd_rollback(struct zt_cli *c);
+int zt_cmd_flush(struct zt_cli *c);
+int zt_cmd_refresh(struct zt_cli *c);
+int zt_cmd_restore(struct zt_cli *c);
+int zt_cmd_status(struct zt_cli *c);
+int zt_cmd_why(struct zt_cli *c);
+int zt_cmd_blocked(struct zt_cli *c);
+int zt_cmd_report(struct zt_cli *c);
+int zt_cmd_history(struct zt_cli *c);
+int zt_cmd_drift(struct zt_cli *c);
+int zt_cmd_explain(struct zt_cli *c);
+int zt_cmd_completion(struct zt_cli *c);
+int zt_cmd_help(struct zt_cli *c);
+int zt_cmd_version(struct zt_cli *c);

@@ -73,7 +73,7 @@ int zt_cmd_drift(struct zt_cli *c)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	struct zt_drift d = {0};
-	int r, code;
+	int r, code, written;
 
 	if (zt_opt(c, WATCH)) {
 		r = zt_drift_watch(&ctx, 0, changed, c);
@@ -86,12 +86,14 @@ int zt_cmd_drift(struct zt_cli *c)
 	}
 	zt_cli_flush_diags(c);
 	code = d.drifted ? ZT_EXIT_FAILED : d.active ? ZT_EXIT_OK : ZT_EXIT_INACTIVE;
-	if (c->json)
-		code = report_json(c, &d) ?: code;
-	else if (!d.active && !d.drifted)
+	if (c->json) {
+		written = report_json(c, &d);
+		code = written ? written : code;
+	} else if (!d.active && !d.drifted) {
 		fprintf(c->out, "Micro-segmentation is not active, and nothing was meant to be.\n");
-	else
+	} else {
 		report(c, &d);
+	}
 	zt_drift_done(&d);
 	return code;
 }

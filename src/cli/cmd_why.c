@@ -348,7 +348,7 @@ int zt_cmd_why(struct zt_cli *c)
 
 	if (!code)
 		code = obtain(c, &p, &rs);
-	if (!code) {
+	if (!code && rs) {
 		zt_cli_flush_diags(c);
 		code = answer(c, rs, &q.flow);
 	}
