@@ -139,7 +139,7 @@ static int commit_batch(const struct zt_image *img, const struct nft_state *live
 /* ---- chains change: one text ---- */
 static bool is_base(const char *chain)
 {
-	return !strcmp(chain, "input") || !strcmp(chain, "output") || !strcmp(chain, "forward");
+	return !strcmp(chain, "input") || !strcmp(chain, "output") || !strcmp(chain, "forward") || !strcmp(chain, "prerouting");
 }
 
 /* Fixed chains and log chains, flushed and written anew; base chains stay, so that their drop policy never rests. */
@@ -291,7 +291,7 @@ static int commit_all(const struct zt_image *img, struct nft_state *live, struct
 		delete_maps(live, &text);
 		r = zt_strbuf_error(&text);
 	}
-	if (!r && live->base_chains != 3)
+	if (!r && live->base_chains != NFT_BASE_CHAINS)
 		(void)nft_seed_conntrack(); /* without it old flows are picked up by their next packet from the client */
 	if (!r)
 		r = nft_run_text(text.buf, text.len, false, d);
@@ -314,8 +314,8 @@ static int commit_once(const struct zt_image *img, bool *ret_changed, struct zt_
 		return r;
 	recorded = nft_meta_get(&live.meta, "rules");
 	hash = nft_meta_get(&live.meta, "hash");
-	sound = live.present && live.base_chains == 3 && recorded && !strcmp(recorded, live.digest);
-	if (!live.present || live.base_chains != 3 || !live.n_maps || !nft_same_maps(img, &live))
+	sound = live.present && live.base_chains == NFT_BASE_CHAINS && recorded && !strcmp(recorded, live.digest);
+	if (!live.present || live.base_chains != NFT_BASE_CHAINS || !live.n_maps || !nft_same_maps(img, &live))
 		return commit_all(img, &live, d);
 	nft_image_set_version(img, live.maps[0].version);
 	r = nft_delta_make(img, &live, &delta);

@@ -156,6 +156,8 @@ int nft_fence_missing(const char *table, char ***ret_names, size_t *ret_n)
 	for (struct if_nameindex *i = devs; !r && i && i->if_index; i++) {
 		char chain[64];
 
+		if (i->if_index == 1) /* lo: see prerouting in text.c */
+			continue;
 		fence_name(i->if_name, chain);
 		if (!has_name(&there, chain))
 			r = add_name(&missing, i->if_name);

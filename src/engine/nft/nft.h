@@ -5,7 +5,7 @@
  * nft text), netlink.c (messages), state.c (what the kernel holds), commit.c, raise.c, nft.c (the ops).
  *
  * Kernel form. One table `inet zt_segment[_instance]`, one table `netdev` of the same name.
- *  - Base chains input, output, forward (policy drop, or accept where the policy's default is allow) are created once. Established and
+ *  - Base chains input, output, forward (policy drop) and prerouting (frames written raw to lo) are created once. Established and
  *    related traffic, link essentials and SSH are decided in fixed chains; then `out_rules`, `in_rules`, `fwd_rules` look the packet
  *    up in verdict maps, one lookup a map; then `<dir>_default`.
  *  - A map holds rules of one shape: which fields make up the key, single values (hash) or ranges (pipapo), under one guard (time
@@ -25,6 +25,7 @@
 enum nft_dim { DIM_CGROUP, DIM_UID, DIM_GID, DIM_NFPROTO, DIM_SRC, DIM_DST, DIM_PROTO, DIM_PORT, N_DIMS };
 #define NFT_KEY_MAX 60	   /* 8 + 4 + 4 + 4 + 16 + 16 + 4 + 4 */
 #define NFT_COMMENT_MAX 127 /* bytes without the NUL; NFTNL_UDATA_COMMENT_MAXLEN is 128 */
+#define NFT_BASE_CHAINS 4 /* input output forward prerouting */
 #define NFT_ELEMS_MAX 2000000u
 #define NFT_ABSENT_CGROUP (UINT64_C(1) << 63) /* ids from here up never exist: rules of cgroups that are not there now */
 
@@ -196,7 +197,7 @@ struct nft_state {
 	struct nft_meta meta;
 	char digest[65];
 	uint32_t genid;
-	unsigned base_chains;	     /* how many of input, output, forward are there with their hook */
+	unsigned base_chains;	     /* how many of ours are there with their hook; NFT_BASE_CHAINS when all are */
 	struct nft_strings *strings; /* see state.c */
 };
 /* parts: what to read */

@@ -213,8 +213,8 @@ static int check_frame(struct raise_ctx *c)
 
 	for (size_t i = 0; i < c->s->n_strangers; i++)
 		(void)damage(c, "foreign set", c->s->strangers[i]);
-	if (c->s->base_chains != 3)
-		(void)damage(c, "a base chain is missing among", "input, output, forward");
+	if (c->s->base_chains != NFT_BASE_CHAINS)
+		(void)damage(c, "a base chain is missing among", "input, output, forward, prerouting");
 	if (!recorded || strcmp(recorded, c->s->digest) != 0)
 		(void)damage(c, "rules were changed in", "the fixed chains");
 	return 0;

@@ -566,9 +566,9 @@ static int object_cb(const struct nlmsghdr *nlh, void *arg)
 	if (!count || strcmp(find_str(nlh, NFTA_OBJ_TABLE), c->table) != 0)
 		return 0;
 	v = find_nested(data, NFTA_COUNTER_PACKETS);
-	count->packets = v ? be64toh(mnl_attr_get_u64(v)) : 0;
+	count->packets += v ? be64toh(mnl_attr_get_u64(v)) : 0;
 	v = find_nested(data, NFTA_COUNTER_BYTES);
-	count->bytes = v ? be64toh(mnl_attr_get_u64(v)) : 0;
+	count->bytes += v ? be64toh(mnl_attr_get_u64(v)) : 0;
 	return 0;
 }
 

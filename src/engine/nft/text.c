@@ -79,7 +79,7 @@ void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_
 
 /* ---- fixed parts ---- */
 static const char *const counters[] = {"established", "related", "essential", "loopback", "ssh", "invalid",
-				       "default_out", "default_in", "default_fwd", "logged", "suppressed"};
+				       "default_out", "default_in", "default_fwd", "logged", "suppressed", "raw_frames"};
 
 void nft_text_counters(const struct zt_image *img, struct zt_strbuf *out)
 {
@@ -157,7 +157,7 @@ static void verdict_chain_text(const struct zt_image *img, enum zt_direction dir
 
 	zt_strbuf_printf(out, "\tchain %s_%s {\n", d, zt_verdict_name(v));
 	if (softens_loopback(img, dir, v))
-		zt_strbuf_str(out, "\t\toifname \"lo\" goto out_observe\n");
+		zt_strbuf_str(out, "\t\toif 1 goto out_observe\n");
 	if (v == ZT_OBSERVE)
 		zt_strbuf_str(out, "\t\tjump log_observed\n");
 	else if (blocks && img->rs->settings.log_blocked)
@@ -188,7 +188,7 @@ static void named_chains(const struct zt_image *img, bool bodies, struct zt_strb
 		log_rules(img, named_prefix(img, r->verdict), r->id, out);
 		zt_strbuf_printf(out, "\t}\n\tchain %s {\n\t\tjump %s_log\n", chain, chain);
 		if (softens_loopback(img, r->dir, r->verdict))
-			zt_strbuf_str(out, "\t\toifname \"lo\" accept\n");
+			zt_strbuf_str(out, "\t\toif 1 accept\n");
 		end_packet(r->dir, r->verdict, out);
 		zt_strbuf_str(out, "\t}\n");
 	}
@@ -285,6 +285,7 @@ static void rules_chain(const struct zt_image *img, enum zt_direction dir, struc
 }
 
 /* ---- base chains ---- */
+/* Device 1 is lo in every network namespace; a number is cheaper to compare than a name. */
 #define OWNED "meta skuid 0-4294967295"
 
 static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
@@ -316,7 +317,7 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 			   "\t\tct state vmap { established : goto out_established, related : goto out_related, "
 			   "invalid : goto out_invalid }\n\t\tmeta l4proto ipv6-icmp jump out_essential\n");
 	if (s->loopback == ZT_LOOPBACK_ALLOW)
-		zt_strbuf_str(out, "\t\toifname \"lo\" counter name loopback accept\n");
+		zt_strbuf_str(out, "\t\toif 1 counter name loopback accept\n");
 	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
 }
 
@@ -350,9 +351,12 @@ static void input_chains(const struct zt_image *img, struct zt_strbuf *out)
 	zt_strbuf_str(out, "\tchain in_new {\n");
 	ssh_rule(img, out);
 	zt_strbuf_str(out, "\t\tgoto in_rules\n\t}\n");
-	/* What comes from lo was judged when it was sent. */
+	/* What comes from lo was judged when it was sent: it still has its route. A frame that a packet socket wrote to lo has none. */
+	zt_strbuf_str(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
+			   "\t\tiif != 1 accept\n\t\tmeta rtclassid 0-4294967295 accept\n"
+			   "\t\tcounter name raw_frames drop\n\t}\n");
 	zt_strbuf_str(out, "\tchain input {\n\t\ttype filter hook input priority filter - 10; policy drop;\n"
-			   "\t\tiifname \"lo\" counter name loopback accept\n"
+			   "\t\tiif 1 counter name loopback accept\n"
 			   "\t\tct state vmap { established : goto in_established, related : goto in_related }\n"
 			   "\t\tct state invalid counter name invalid drop\n"
 			   "\t\tmeta l4proto ipv6-icmp jump in_essential\n\t\tgoto in_new\n\t}\n");
