@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "policy/release.h"
+
+#include "policy/load.h"
+
+void zt_endpoint_done(struct zt_endpoint *e)
+{
+	for (size_t i = 0; i < e->n_whos; i++)
+		zt_who_done(&e->whos[i]);
+	free(e->whos);
+	free(e->host_text);
+	zt_addr_ranges_done(&e->hosts);
+	*e = (struct zt_endpoint){0};
+}
+
+void zt_policy_rule_done(struct zt_policy_rule *r)
+{
+	zt_endpoint_done(&r->from);
+	zt_endpoint_done(&r->to);
+	zt_u32_ranges_done(&r->proto);
+	zt_u32_ranges_done(&r->port);
+	free(r->name);
+	free(r->description);
+	free(r->port_text);
+	free(r->windows);
+	*r = (struct zt_policy_rule){0};
+}
+
+void zt_policy_test_done(struct zt_policy_test *t)
+{
+	free(t->name);
+	free(t->cgroup);
+	*t = (struct zt_policy_test){0};
+}
+
+void zt_policy_free(struct zt_policy *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->n_rules; i++)
+		zt_policy_rule_done(&p->rules[i]);
+	for (size_t i = 0; i < p->n_tests; i++)
+		zt_policy_test_done(&p->tests[i]);
+	for (size_t i = 0; i < p->n_files; i++)
+		free(p->files[i]);
+	free(p->rules);
+	free(p->tests);
+	free(p->files);
+	free(p->name);
+	free(p->source);
+	free(p->settings.log_prefix);
+	free(p);
+}
+
+void zt_policy_freep(struct zt_policy **p)
+{
+	zt_policy_free(*p);
+	*p = NULL;
+}
