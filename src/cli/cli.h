@@ -141,6 +141,7 @@ struct zt_cli {
 	char *state_dir;
 	const struct zt_engine *engine; /* set by zt_cli_engine() */
 	struct zt_diags diags;
+	bool keep_diags; /* they become part of the JSON result: nothing prints them */
 	unsigned width;
 };
 

@@ -54,6 +54,7 @@ static int report_json(struct zt_cli *c, const struct checked *k, int code)
 
 	zt_diags_done(&c->diags);
 	c->diags = (struct zt_diags){0};
+	c->keep_diags = false;
 	return zt_cli_json(c, j) ?: code;
 }
 
@@ -103,6 +104,7 @@ int zt_cmd_check(struct zt_cli *c)
 	struct checked k = {0};
 	int code;
 
+	c->keep_diags = c->json;
 	(void)zt_cli_engine_or_nft(c); /* cannot fail: names were checked */
 	code = check(c, &k);
 	return c->json ? report_json(c, &k, code) : code;

@@ -28,6 +28,8 @@ int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint,
 
 void zt_cli_flush_diags(struct zt_cli *c)
 {
+	if (c->keep_diags)
+		return;
 	(void)fflush(c->out); /* keeps the order on a terminal; a write error shows at exit */
 	zt_diags_print(&c->diags, c->err, c->err_colour);
 	zt_diags_done(&c->diags);
@@ -50,7 +52,11 @@ int zt_cli_fail(struct zt_cli *c, int r)
 
 int zt_cli_fail_policy(struct zt_cli *c, int r)
 {
+	size_t errors = c->diags.errors + c->diags.suppressed;
 	int code = zt_cli_fail(c, r);
+
+	if (errors && !c->keep_diags)
+		fprintf(c->err, "%zu error%s; nothing was changed\n", errors, errors == 1 ? "" : "s");
 
 	return r == -EINVAL || r == -ENOTSUP || r == -EFBIG ? ZT_EXIT_POLICY : code;
 }
