@@ -209,8 +209,8 @@ static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const st
 
 		zt_rule_place(rs, near[i].rule, &place);
 		zt_near_text(&near[i], f, &why);
-		fprintf(c->out, "  %s%s%s%s%s\n", near[i].rule->id, place.len ? "  (" : "", zt_strbuf_cstr(&place),
-			place.len ? ")" : "", near[i].rule->verdict == ZT_ALLOW ? "" : "  [denies]");
+		fprintf(c->out, "  %s: %s%s%s%s\n", zt_verdict_name(near[i].rule->verdict), near[i].rule->id,
+			place.len ? "  (" : "", zt_strbuf_cstr(&place), place.len ? ")" : "");
 		zt_cli_wrap(c->out, zt_strbuf_cstr(&why), 6, c->width - 1);
 	}
 	if (shown < n)

@@ -91,6 +91,5 @@ void zt_help_verb(FILE *f, const struct zt_verb *v)
 	for (unsigned i = 0; i < v->n_opts; i++)
 		option_line(f, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
 	exits(f, v);
-	fprintf(f,
-		"\n\"zt-segment --help\" lists the options that every command takes (-o json, --netns, --engine, ...).\n");
+	fprintf(f, "\n\"zt-segment --help\" lists the options of every command (-o json, --netns, ...).\n");
 }

@@ -125,7 +125,10 @@ static void miss_text(const struct zt_rule *r, enum zt_miss m, const struct zt_f
 		return;
 	case ZT_MISS_PORT:
 		zt_u32_ranges_text(&r->match.port, &part);
-		zt_strbuf_printf(out, "port %u is not %s", f->port, zt_strbuf_cstr(&part));
+		if (zt_proto_has_ports(f->proto))
+			zt_strbuf_printf(out, "port %u is not %s", f->port, zt_strbuf_cstr(&part));
+		else
+			zt_strbuf_printf(out, "it is for port %s", zt_strbuf_cstr(&part));
 		return;
 	case ZT_MISS_SCHEDULE:
 		zt_strbuf_str(out, "outside of its schedule");

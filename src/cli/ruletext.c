@@ -78,13 +78,14 @@ static bool any_host(const struct zt_match *m, const struct zt_addr_ranges *v4, 
 	       (!v6->n || whole_family(v6));
 }
 
-static void ranges_text(const struct zt_addr_ranges *l, bool *first, struct zt_strbuf *out)
+/* IPv6 in brackets where a port follows, as in a URL. */
+static void ranges_text(const struct zt_addr_ranges *l, bool brackets, bool *first, struct zt_strbuf *out)
 {
 	for (size_t i = 0; i < l->n; i++) {
 		char buf[128];
 
 		zt_addr_range_format(&l->v[i], buf);
-		zt_strbuf_printf(out, "%s%s", *first ? "" : ",", buf);
+		zt_strbuf_printf(out, brackets ? "%s[%s]" : "%s%s", *first ? "" : ",", buf);
 		*first = false;
 	}
 }
@@ -100,12 +101,21 @@ static bool is_localhost(const struct zt_match *m, const struct zt_addr_ranges *
 	return m->families == (ZT_FAMILY_4 | ZT_FAMILY_6) && !strcmp(a, "127.0.0.0/8") && !strcmp(b, "::1");
 }
 
+/* ICMP lives in one IP version: every host of that one is every host. */
+static bool any_icmp_host(const struct zt_match *m, const struct zt_addr_ranges *v4, const struct zt_addr_ranges *v6)
+{
+	bool one = m->proto.n == 1 && m->proto.v[0].lo == m->proto.v[0].hi;
+
+	return one && ((m->proto.v[0].lo == 1 && m->families == ZT_FAMILY_4 && (!v4->n || whole_family(v4))) ||
+		       (m->proto.v[0].lo == 58 && m->families == ZT_FAMILY_6 && (!v6->n || whole_family(v6))));
+}
+
 static void hosts_text(const struct zt_match *m, const struct zt_addr_ranges *v4, const struct zt_addr_ranges *v6,
-		       struct zt_strbuf *out)
+		       bool brackets, struct zt_strbuf *out)
 {
 	bool first = true;
 
-	if (any_host(m, v4, v6)) {
+	if (any_host(m, v4, v6) || any_icmp_host(m, v4, v6)) {
 		zt_strbuf_char(out, '*');
 		return;
 	}
@@ -113,14 +123,16 @@ static void hosts_text(const struct zt_match *m, const struct zt_addr_ranges *v4
 		zt_strbuf_str(out, "localhost");
 		return;
 	}
-	if ((m->families & ZT_FAMILY_4) && !v4->n)
-		zt_strbuf_str(out, "0.0.0.0/0"), first = false;
-	else if (m->families & ZT_FAMILY_4)
-		ranges_text(v4, &first, out);
+	if ((m->families & ZT_FAMILY_4) && !v4->n) {
+		zt_strbuf_str(out, "0.0.0.0/0");
+		first = false;
+	} else if (m->families & ZT_FAMILY_4) {
+		ranges_text(v4, false, &first, out);
+	}
 	if ((m->families & ZT_FAMILY_6) && !v6->n)
 		zt_strbuf_str(out, first ? "::/0" : ",::/0");
 	else if (m->families & ZT_FAMILY_6)
-		ranges_text(v6, &first, out);
+		ranges_text(v6, brackets, &first, out);
 }
 
 static bool any_sender(const struct zt_match *m)
@@ -160,7 +172,7 @@ void zt_rule_from(const struct zt_rule *r, struct zt_strbuf *out)
 		zt_strbuf_char(out, '*');
 	else if (!any_src) {
 		zt_strbuf_str(out, any_sender(m) ? "" : " at ");
-		hosts_text(m, &m->src4, &m->src6, out);
+		hosts_text(m, &m->src4, &m->src6, false, out);
 	}
 }
 
@@ -203,7 +215,7 @@ void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out)
 	const struct zt_match *m = &r->match;
 
 	if (r->dir != ZT_DIR_INGRESS || m->dst4.n || m->dst6.n)
-		hosts_text(m, &m->dst4, &m->dst6, out);
+		hosts_text(m, &m->dst4, &m->dst6, m->port.n, out);
 	if (m->port.n) {
 		zt_strbuf_char(out, ':');
 		zt_u32_ranges_text(&m->port, out);
@@ -220,7 +232,7 @@ void zt_rule_hosts(const struct zt_rule *r, bool source, struct zt_strbuf *out)
 {
 	const struct zt_match *m = &r->match;
 
-	hosts_text(m, source ? &m->src4 : &m->dst4, source ? &m->src6 : &m->dst6, out);
+	hosts_text(m, source ? &m->src4 : &m->dst4, source ? &m->src6 : &m->dst6, false, out);
 }
 
 void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out)
