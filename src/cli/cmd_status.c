@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <jansson.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/file.h"
 #include "base/table.h"
@@ -17,7 +18,7 @@ struct state {		       /* all that status shows, gathered before anything is pri
 	bool drift_known;
 	char updated[32];
 	bool pending;
-	zt_usec deadline;
+	zt_usec deadline; /* realtime; 0: an apply is running just now */
 };
 
 static void state_done(struct state *s)
@@ -42,6 +43,15 @@ static void gather_updated(const struct zt_apply_ctx *ctx, struct state *s)
 	zt_history_free(g, n);
 }
 
+/* The journal counts from boot, so that setting the clock moves no deadline. */
+static zt_usec since_boot(void)
+{
+	struct timespec ts = {0};
+
+	(void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail with this clock */
+	return (zt_usec)ts.tv_sec * ZT_USEC_PER_SEC + (zt_usec)ts.tv_nsec / 1000;
+}
+
 static void gather_pending(const struct zt_cli *c, struct state *s)
 {
 	ZT_FREE char *path = zt_path_join(c->state_dir, "pending"), *text = NULL;
@@ -53,6 +63,8 @@ static void gather_pending(const struct zt_cli *c, struct state *s)
 	j = json_loadb(text, len, 0, NULL);
 	s->pending = j;
 	s->deadline = (zt_usec)json_integer_value(json_object_get(j, "deadline"));
+	if (s->deadline)
+		s->deadline += zt_now() - since_boot();
 	json_decref(j);
 }
 
@@ -197,7 +209,9 @@ static void pending_line(const struct state *s, char b[static LINE])
 {
 	zt_usec now = zt_now();
 
-	if (s->deadline > now)
+	if (!s->deadline)
+		snprintf(b, LINE, "Confirm: an apply is running");
+	else if (s->deadline > now)
 		snprintf(b, LINE, "Confirm: PENDING, %llu s left until it is rolled back",
 			 (unsigned long long)((s->deadline - now) / ZT_USEC_PER_SEC));
 	else
@@ -262,6 +276,8 @@ static void print_remarks(struct zt_cli *c, const struct state *s)
 	}
 	if (s->n_foreign)
 		fprintf(c->out, "\n");
+	if (!s->rs && !c->verbose)
+		return; /* what is not covered matters where something is enforced */
 	if (s->caps.n_gaps)
 		fprintf(c->out, "Not covered here:\n");
 	for (size_t i = 0; i < s->caps.n_gaps; i++) {
@@ -344,7 +360,7 @@ static int print_json(struct zt_cli *c, const struct state *s)
 				     : s->drift.drifted ? "drifted"
 							: "none",
 				     "rules", rules_json(s), "counters", counters_json(&s->counters)));
-	if (s->pending) {
+	if (s->pending && s->deadline) {
 		char until[32];
 
 		zt_time_format(s->deadline, until);
