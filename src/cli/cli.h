@@ -164,6 +164,8 @@ int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint,
 int zt_cli_load(struct zt_cli *c, struct zt_policy **ret);						/* exit code */
 int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret); /* exit code */
 int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret); /* exit code; ZT_EXIT_INACTIVE when nothing is there */
+/* Lines of the policy are not in every kernel: the stored generation has them, where it is the same ruleset. */
+void zt_cli_add_lines(struct zt_cli *c, struct zt_ruleset *rs);
 /* One line of progress, "[INFO] 2024-12-27T10:00:00Z …". */
 void zt_cli_info(struct zt_cli *c, const char *fmt, ...) ZT_PRINTF(2, 3);
 

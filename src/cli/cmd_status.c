@@ -378,6 +378,8 @@ static int show(struct zt_cli *c, bool clear)
 	if (clear)
 		fputs("\033[H\033[2J", c->out);
 	if (code == 0 || code == ZT_EXIT_INACTIVE) {
+		if (c->json && s.rs)
+			zt_cli_add_lines(c, s.rs);
 		if (c->json)
 			code = print_json(c, &s);
 		else if (code == ZT_EXIT_INACTIVE)

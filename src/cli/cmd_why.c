@@ -333,6 +333,8 @@ static int obtain(struct zt_cli *c, struct zt_policy **ret_p, struct zt_ruleset 
 	code = zt_cli_engine(c);
 	if (!code)
 		code = zt_cli_raise(c, ret_rs);
+	if (!code)
+		zt_cli_add_lines(c, *ret_rs);
 	if (code == ZT_EXIT_INACTIVE)
 		return zt_cli_error(c, code, 5016, "ask a file instead: --policy FILE",
 				    "nothing is enforced here, everything is allowed");
