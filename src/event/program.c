@@ -51,7 +51,7 @@ static unsigned long socket_inode(const struct zt_event *e)
 
 static bool holds_socket(int proc, const char *pid, unsigned long inode)
 {
-	char path[64], want[64], link[64];
+	char path[288], want[64], link[64];
 	struct dirent *de;
 	bool found = false;
 	DIR *dir;
@@ -80,7 +80,7 @@ static bool holds_socket(int proc, const char *pid, unsigned long inode)
 static bool read_comm(const char *pid, char ret[static 64])
 {
 	ZT_CLOSE int fd = -1;
-	char path[64];
+	char path[288];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
