@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "apply/state.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+/*
+ * audit.jsonl: one object a line, {"n":…,"time":…,…,"prev":"<sha256 of the line before, without its newline>"}. The first line's prev is 64
+ * zeros. A line that was cut off by a crash (no newline at the end) is ended by the next writer and reported by verify.
+ */
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+
+/* Number and digest of the last line, from the last 64 KiB. */
+static int last_line(int fd, uint64_t *ret_n, char ret_hash[static 65], bool *ret_torn)
+{
+	struct stat st;
+	ZT_FREE char *buf = zt_malloc(65537);
+	ssize_t n;
+	size_t end, start;
+	json_t *j;
+
+	*ret_n = 0;
+	*ret_torn = false;
+	memcpy(ret_hash, ZEROS, 65);
+	if (!buf)
+		return -ENOMEM;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	n = pread(fd, buf, 65536, st.st_size > 65536 ? st.st_size - 65536 : 0);
+	if (n < 0)
+		return -errno;
+	if (!n)
+		return 0;
+	*ret_torn = buf[n - 1] != '\n';
+	end = (size_t)n - (*ret_torn ? 0 : 1);
+	for (start = end; start && buf[start - 1] != '\n'; start--)
+		;
+	zt_sha256_hex(buf + start, end - start, ret_hash);
+	j = json_loadb(buf + start, end - start, 0, NULL);
+	*ret_n = (uint64_t)json_integer_value(json_object_get(j, "n"));
+	json_decref(j);
+	return 0;
+}
+
+static json_t *entry(const struct zt_apply_ctx *c, uint64_t n, const char *prev, const char *action, uint64_t generation, const char *hash,
+		     const char *detail)
+{
+	ZT_FREE char *who = zt_who_am_i(), *from = zt_where_from();
+	char when[32];
+
+	zt_time_format(zt_now(), when);
+	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "n", (json_int_t)n, "time", when, "action", action,
+			 "instance", c->instance, "generation", (json_int_t)generation, "hash", hash ? hash : "", "engine", c->engine->name, "uid",
+			 (int)geteuid(), "who", who ? who : "", "from", from ? from : "", "detail", detail ? detail : "", "prev", prev);
+}
+
+/* audit.head: number and digest of the last line, so that the last line is covered as well. It may be one line behind after a crash. */
+static int write_head(const struct zt_apply_ctx *c, uint64_t n, const char *line, size_t len)
+{
+	ZT_FREE char *path = zt_state_path(c, "audit.head"), *text = NULL;
+	char hex[65];
+
+	zt_sha256_hex(line, len, hex);
+	text = zt_asprintf("%llu %s\n", (unsigned long long)n, hex);
+	return path && text ? zt_file_write_atomic(path, text, strlen(text), 0600) : -ENOMEM;
+}
+
+static void verify_head(const struct zt_apply_ctx *c, size_t number, const char *last, const char *before, struct zt_diags *d)
+{
+	ZT_FREE char *path = zt_state_path(c, "audit.head"), *text = NULL;
+	unsigned long long n = 0;
+	size_t len = 0;
+	char hex[65] = "";
+
+	if (!path || zt_file_read(path, 256, &text, &len) < 0 || sscanf(text, "%llu %64s", &n, hex) != 2)
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit.head, the digest of the last line, is missing or damaged");
+	else if (n > number)
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: %llu lines were written, %zu are there", n, number);
+	else if (strcmp(hex, n == number ? last : before) != 0 || n + 1 < number)
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: the last line was changed");
+}
+
+int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash, const char *detail,
+	     struct zt_diags *d)
+{
+	ZT_FREE char *path = zt_state_path(c, "audit.jsonl"), *text = NULL;
+	ZT_STRBUF struct zt_strbuf line = {0};
+	ZT_CLOSE int fd = path ? open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+	char prev[65];
+	uint64_t n = 0;
+	bool torn = false;
+	json_t *j;
+	int r = fd < 0 ? -errno : last_line(fd, &n, prev, &torn);
+
+	if (!r) {
+		j = entry(c, n + 1, prev, action, generation, hash, detail);
+		text = j ? json_dumps(j, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_PRESERVE_ORDER) : NULL;
+		json_decref(j);
+		zt_strbuf_printf(&line, "%s%s\n", torn ? "\n" : "", text ? text : "");
+		r = text ? zt_strbuf_error(&line) : -ENOMEM;
+	}
+	if (!r)
+		r = zt_write_all(fd, line.buf, line.len);
+	if (!r && fsync(fd) < 0)
+		r = -errno;
+	if (!r)
+		r = write_head(c, n + 1, line.buf + torn, line.len - torn - 1);
+	if (r < 0) {
+		(void)zt_diag_errno(d, 4020, r, "cannot write the audit log %s", path ? path : "");
+		zt_diag_hint(d, "no change is made that cannot be recorded; free some space, or use --force");
+	}
+	return r;
+}
+
+static void verify_line(const char *line, size_t len, size_t number, char prev[static 65], struct zt_diags *d)
+{
+	json_t *j = json_loadb(line, len, 0, NULL);
+	const char *want = json_string_value(json_object_get(j, "prev"));
+
+	if (!json_is_object(j))
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log line %zu is damaged", number);
+	else if (!want || strcmp(want, prev) != 0)
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: the line before line %zu was changed or removed", number);
+	else if (json_integer_value(json_object_get(j, "n")) != (json_int_t)number)
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log line %zu has the wrong number", number);
+	json_decref(j);
+	zt_sha256_hex(line, len, prev);
+}
+
+int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt_diags *d)
+{
+	ZT_FREE char *path = zt_state_path(c, "audit.jsonl"), *text = NULL;
+	char prev[65] = ZEROS, before[65] = ZEROS;
+	size_t len = 0, number = 0;
+	int r = path ? zt_file_read(path, ZT_STATE_BYTES, &text, &len) : -ENOMEM;
+
+	*ret_entries = 0;
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return zt_diag_errno(d, 4021, r, "cannot read the audit log");
+	for (const char *p = text; p < text + len;) {
+		const char *end = memchr(p, '\n', (size_t)(text + len - p));
+
+		memcpy(before, prev, sizeof(before));
+		verify_line(p, (size_t)((end ? end : text + len) - p), ++number, prev, d);
+		p = end ? end + 1 : text + len;
+	}
+	if (number)
+		verify_head(c, number, prev, before, d);
+	*ret_entries = number;
+	return 0;
+}

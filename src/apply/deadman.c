@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "apply/state.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+static volatile sig_atomic_t stop_now;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	stop_now = 1;
+}
+
+int zt_pending_rollback(const struct zt_apply_ctx *c, const struct zt_pending *p, const char *why, struct zt_diags *d)
+{
+	ZT_FREE char *path = zt_state_path(c, "backup"), *bytes = NULL;
+	struct zt_diags quiet = {0};
+	size_t len = 0;
+	int r = path ? zt_file_read(path, ZT_STATE_BYTES, &bytes, &len) : -ENOMEM;
+
+	if (r == -ENOENT)
+		r = p->backup_of ? zt_generation_image(c, p->backup_of, &bytes, &len) : -ENOENT;
+	if (r == -ENOENT && !p->backup_of)
+		r = c->engine->flush(c->instance, d);
+	else
+		r = r ?: c->engine->load_text(c->instance, bytes, len, d);
+	if (r < 0)
+		return zt_diag_errno(d, 4016, r, "cannot put the previous ruleset back");
+	(void)zt_fault_step("rollback: loaded");
+	(void)zt_generation_set_state(c, p->generation, "rolled-back");
+	(void)zt_audit(c, "auto-rollback", p->backup_of, NULL, why, &quiet); /* the host comes first */
+	zt_diags_done(&quiet);
+	return zt_pending_clear(c);
+}
+
+static bool owner_lives(const struct zt_pending *p)
+{
+	char boot[40];
+
+	zt_boot_id(boot);
+	return !strcmp(boot, p->boot_id) && p->pid > 0 && kill((pid_t)p->pid, 0) == 0;
+}
+
+int zt_pending_recover(const struct zt_apply_ctx *c, struct zt_diags *d)
+{
+	struct zt_pending p;
+	uint64_t current = 0;
+	bool flushed;
+	int r = zt_pending_read(c, &p);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0) /* unreadable: what was confirmed last is the truth */
+		p = (struct zt_pending){0};
+	if (zt_state_current(c, &current, &flushed) == 0 && p.generation && current == p.generation)
+		return zt_pending_clear(c); /* killed between confirming and tidying */
+	if (p.deadline && zt_boottime() < p.deadline && owner_lives(&p))
+		return -EBUSY;
+	if (!p.backup_of && !p.generation)
+		p.backup_of = current;
+	return zt_pending_rollback(c, &p, p.deadline ? "not confirmed in time" : "an apply was interrupted", d);
+}
+
+/* ---- the process that outlives the command ---- */
+static void nap(void)
+{
+	struct timespec t = {.tv_nsec = 200 * 1000 * 1000};
+
+	(void)nanosleep(&t, NULL); /* woken early is fine */
+}
+
+static bool still_mine(const struct zt_apply_ctx *c, const struct zt_pending *mine)
+{
+	struct zt_pending p;
+
+	return zt_pending_read(c, &p) == 0 && p.generation == mine->generation && p.deadline == mine->deadline;
+}
+
+static void watch(const struct zt_apply_ctx *c, const struct zt_pending *p)
+{
+	struct zt_diags d = {0};
+	int lock = -1;
+
+	while (!stop_now && zt_boottime() < p->deadline) {
+		if (!still_mine(c, p))
+			_exit(0);
+		nap();
+	}
+	for (int i = 0; i < 50 && zt_state_lock(c, ZT_USEC_PER_SEC, &lock, &d) < 0; i++)
+		zt_diags_done(&d);
+	if (still_mine(c, p))
+		(void)zt_pending_rollback(c, p, stop_now ? "the waiting process was told to end" : "not confirmed in time", &d);
+	_exit(0);
+}
+
+static void become_deadman(const struct zt_apply_ctx *c, struct zt_pending *p, int ready)
+{
+	struct sigaction term = {.sa_handler = on_term}, ignore = {.sa_handler = SIG_IGN};
+	char ok = 1;
+	int null = open("/dev/null", O_RDWR);
+
+	(void)setsid();
+	(void)sigaction(SIGTERM, &term, NULL);
+	(void)sigaction(SIGHUP, &ignore, NULL);
+	(void)sigaction(SIGINT, &ignore, NULL);
+	(void)sigaction(SIGPIPE, &ignore, NULL);
+	(void)umask(077);
+	p->pid = (int64_t)getpid();
+	if (zt_pending_write(c, p) < 0)
+		_exit(1);
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || zt_write_all(ready, &ok, 1) < 0)
+		_exit(1);
+	/* Everything else goes, the lock of the transaction first. */
+	(void)close_range(3, ~0U, 0);
+	watch(c, p);
+}
+
+int zt_deadman_start(const struct zt_apply_ctx *c, struct zt_pending *p)
+{
+	int fds[2], status = 0;
+	char ok = 0;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		/* Twice, so that nobody has to wait for it. */
+		pid = fork();
+		if (!pid)
+			become_deadman(c, p, fds[1]);
+		_exit(pid < 0);
+	}
+	(void)close(fds[1]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || read(fds[0], &ok, 1) != 1)
+		ok = 0;
+	(void)close(fds[0]);
+	return ok ? 0 : -EIO;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
+#include "apply/state.h"
+#include "base/mem.h"
+#include "identity/identity.h"
+
+void zt_plan_done(struct zt_plan *p)
+{
+	zt_diff_done(&p->diff);
+	zt_ruleset_free(p->before);
+	*p = (struct zt_plan){0};
+}
+
+int zt_plan(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, struct zt_plan *ret, struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_plan_done) struct zt_plan p = {0};
+	int r = c->engine->raise(c->instance, &p.before, d);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = zt_ruleset_diff(p.before, rs, &p.diff);
+	if (r < 0)
+		return r;
+	*ret = p;
+	p = (struct zt_plan){0};
+	return 0;
+}
+
+void zt_drift_done(struct zt_drift *d)
+{
+	zt_diff_done(&d->diff);
+	zt_ruleset_free(d->expected);
+	zt_ruleset_free(d->actual);
+	for (size_t i = 0; i < d->n_notes; i++)
+		free(d->notes[i]);
+	free(d->notes);
+	free(d->culprit);
+	*d = (struct zt_drift){0};
+}
+
+static int note(struct zt_drift *d, char *text)
+{
+	char **grown = text ? zt_realloc(d->notes, (d->n_notes + 1) * sizeof(*grown)) : NULL;
+
+	if (!grown) {
+		free(text);
+		return -ENOMEM;
+	}
+	d->notes = grown;
+	d->notes[d->n_notes++] = text;
+	return 0;
+}
+
+static int note_cgroups(struct zt_drift *d)
+{
+	int r = 0;
+
+	for (size_t i = 0; d->actual && !r && i < d->actual->n_rules; i++)
+		for (size_t k = 0; !r && k < d->actual->rules[i].match.n_cgroups; k++) {
+			const struct zt_cgroup *cg = &d->actual->rules[i].match.cgroups[k];
+			uint64_t id = 0;
+			unsigned level;
+
+			(void)zt_cgroup_lookup(NULL, cg->path, &id, &level); /* gone: 0 */
+			if (id != cg->id)
+				r = note(d, zt_asprintf("cgroup %s %s: rule %s does not match it; run zt-segment refresh", cg->path,
+							id ? "was made anew" : "is gone", d->actual->rules[i].id));
+		}
+	return r;
+}
+
+static int raise_now(const struct zt_apply_ctx *c, struct zt_drift *d)
+{
+	struct zt_diags findings = {0};
+	int r = c->engine->raise(c->instance, &d->actual, &findings);
+
+	d->active = r == 0 || r == -EUCLEAN;
+	for (size_t i = 0; i < findings.n; i++)
+		(void)note(d, zt_strdup(findings.items[i].message)); /* one note less when memory is out */
+	if (r == -EUCLEAN) {
+		d->drifted = true;
+		r = 0;
+	}
+	zt_diags_done(&findings);
+	return r == -ENOENT ? 0 : r;
+}
+
+int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_drift_done) struct zt_drift x = {0};
+	struct zt_pending pending;
+	uint64_t current = 0;
+	bool flushed = false, expect;
+	int r = raise_now(c, &x);
+
+	if (r < 0)
+		return zt_diag_errno(d, 4015, r, "cannot read what is active now");
+	expect = zt_state_current(c, &current, &flushed) == 0 && !flushed;
+	if (zt_pending_read(c, &pending) == 0) {
+		current = pending.generation;
+		expect = true;
+	}
+	if (expect)
+		r = zt_generation_load(c, current, &x.expected, NULL, NULL, d);
+	if (r < 0)
+		return r;
+	if (x.expected && !x.active) {
+		x.drifted = true;
+		r = note(&x, zt_asprintf("generation %llu should be active, but nothing of zt-segment is in the kernel",
+					 (unsigned long long)current));
+	} else if (x.active && !x.expected) {
+		x.drifted = true;
+		r = note(&x, zt_strdup("rules of zt-segment are active that no generation in the state folder explains"));
+	}
+	if (!r && x.actual && x.expected) {
+		r = zt_ruleset_diff(x.expected, x.actual, &x.diff);
+		x.drifted = x.drifted || !zt_diff_empty(&x.diff);
+	}
+	r = r ?: note_cgroups(&x);
+	if (r < 0)
+		return r;
+	*ret = x;
+	x = (struct zt_drift){0};
+	return 0;
+}

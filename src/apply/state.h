@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* The state folder, see apply.h. Internal to the room. */
+#include <jansson.h>
+
+#include "apply/apply.h"
+
+#define ZT_GENERATIONS_KEPT 20
+#define ZT_VERIFY_FULL 5000u /* rules up to which a swap is verified by reading everything back */
+#define ZT_STATE_BYTES ((size_t)512 << 20)
+
+struct zt_pending {
+	uint64_t generation, backup_of; /* backup_of 0: nothing was active */
+	uint64_t deadline;		/* CLOCK_BOOTTIME microseconds; 0: the transaction itself still runs */
+	int64_t pid;			/* of the transaction or of the dead-man */
+	char boot_id[40];
+	char session[128]; /* SSH_CONNECTION of who applied, or "" */
+};
+
+/* Joins the state folder and a printf-formatted rest; NULL on ENOMEM. */
+char *zt_state_path(const struct zt_apply_ctx *c, const char *fmt, ...) ZT_PRINTF(2, 3);
+/* Makes the folder and checks that it is ours alone. */
+int zt_state_prepare(const struct zt_apply_ctx *c, struct zt_diags *d);
+int zt_state_lock(const struct zt_apply_ctx *c, zt_usec wait, int *ret_fd, struct zt_diags *d);
+
+int zt_state_current(const struct zt_apply_ctx *c, uint64_t *ret_generation, bool *ret_flushed); /* -ENOENT: none */
+int zt_state_set_current(const struct zt_apply_ctx *c, uint64_t generation, bool flushed);
+int zt_pending_read(const struct zt_apply_ctx *c, struct zt_pending *ret); /* -ENOENT: none */
+int zt_pending_write(const struct zt_apply_ctx *c, const struct zt_pending *p);
+int zt_pending_clear(const struct zt_apply_ctx *c);
+uint64_t zt_boottime(void);
+void zt_boot_id(char buf[static 40]);
+
+/* Generations, ascending; malloc'ed. */
+int zt_generations(const struct zt_apply_ctx *c, uint64_t **ret, size_t *ret_n);
+int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *image, size_t image_len,
+			const char *source, size_t source_len, const char *summary, const char *reason);
+int zt_generation_set_state(const struct zt_apply_ctx *c, uint64_t n, const char *state);
+int zt_generation_meta(const struct zt_apply_ctx *c, uint64_t n, json_t **ret);
+/* The engine's bytes, digest checked: -EUCLEAN when it does not fit. */
+int zt_generation_image(const struct zt_apply_ctx *c, uint64_t n, char **ret, size_t *ret_len);
+/* 0, or -EUCLEAN with a diagnostic a damaged file. */
+int zt_generation_check(const struct zt_apply_ctx *c, uint64_t n, struct zt_diags *d);
+void zt_generations_prune(const struct zt_apply_ctx *c, uint64_t keep);
+
+/* ---- who.c ---- */
+char *zt_who_am_i(void);	     /* "alice via sudo", "root" */
+char *zt_where_from(void);	     /* "192.0.2.7 (ssh)", "tty1", "no terminal" */
+bool zt_session(char buf[static 128]); /* SSH_CONNECTION of this process or its nearest ancestor that has one */
+
+/* ---- audit.c ---- */
+int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash, const char *detail,
+	     struct zt_diags *d);
+int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt_diags *d);
+
+/* ---- safety.c ---- */
+int zt_safety_check(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, struct zt_diags *d);
+
+/* ---- deadman.c ---- */
+int zt_deadman_start(const struct zt_apply_ctx *c, struct zt_pending *p);
+/* Puts the backup back (or removes everything) and clears the journal. The lock is held. */
+int zt_pending_rollback(const struct zt_apply_ctx *c, const struct zt_pending *p, const char *why, struct zt_diags *d);
+/* With the lock held: ends what a dead owner left. -EBUSY: a pending apply waits for its confirmation. */
+int zt_pending_recover(const struct zt_apply_ctx *c, struct zt_diags *d);

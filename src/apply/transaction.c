@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdarg.h>
+#include <string.h>
+
+#include "apply/state.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/proc.h"
+#include "identity/identity.h"
+
+int zt_apply_guard(struct zt_diags *d)
+{
+	const char *test = getenv("ZT_TEST"), *allow = getenv("ZT_TEST_ALLOW_INITIAL_NETNS");
+
+	if (!test || (allow && !strcmp(allow, "1")) || !zt_netns_is_initial())
+		return 0;
+	(void)zt_diag(d, ZT_ERROR, 4001, NULL, "refusing to touch the initial network namespace while ZT_TEST is set");
+	zt_diag_hint(d, "use --netns NAME with a namespace made for the test");
+	return -EPERM;
+}
+
+static void say(const struct zt_apply_ctx *c, const char *fmt, ...) ZT_PRINTF(2, 3);
+static void say(const struct zt_apply_ctx *c, const char *fmt, ...)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+	va_list ap;
+
+	if (!c->say || c->quiet)
+		return;
+	va_start(ap, fmt);
+	zt_strbuf_vprintf(&b, fmt, ap);
+	va_end(ap);
+	c->say(c->say_arg, zt_strbuf_cstr(&b));
+}
+
+struct transaction {
+	const struct zt_apply_ctx *c;
+	const struct zt_apply_options *o;
+	struct zt_ruleset *rs, *before;
+	struct zt_image *img;
+	struct zt_pending pending;
+	struct zt_diags *d;
+	const char *action;
+	const char *source;
+	size_t source_len;
+	char *summary;
+	bool active;  /* something of ours was in the kernel */
+	bool damaged; /* … that somebody changed */
+};
+
+static void transaction_done(struct transaction *t)
+{
+	if (t->img)
+		t->c->engine->image_free(t->img);
+	zt_ruleset_free(t->before);
+	free(t->summary);
+}
+
+/* ---- what is there now ---- */
+static int look(struct transaction *t)
+{
+	struct zt_diags quiet = {0};
+	uint64_t generation;
+	char hash[65];
+	int r = t->c->engine->identify(t->c->instance, &generation, hash);
+
+	t->active = r == 0 || r == -EUCLEAN;
+	if (r == -ENOENT)
+		return 0;
+	r = t->c->engine->raise(t->c->instance, &t->before, &quiet);
+	zt_diags_done(&quiet);
+	t->damaged = r == -EUCLEAN;
+	return r == -EUCLEAN || r == -ENOENT ? 0 : r;
+}
+
+static bool unchanged(const struct transaction *t)
+{
+	uint64_t current = 0;
+	bool flushed = false;
+
+	return t->before && !t->damaged && zt_state_current(t->c, &current, &flushed) == 0 && !flushed && t->before->generation == current &&
+	       !strcmp(t->before->hash, t->rs->hash);
+}
+
+static int summarise(struct transaction *t)
+{
+	ZT_CLEANUP(zt_diff_done) struct zt_diff diff = {0};
+	size_t n[4] = {0};
+	int r = zt_ruleset_diff(t->before, t->rs, &diff);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < diff.n; i++)
+		n[diff.items[i].change]++;
+	t->summary = zt_asprintf("%zu added, %zu removed, %zu changed, %zu moved%s%s", n[ZT_ADDED], n[ZT_REMOVED], n[ZT_CHANGED], n[ZT_MOVED],
+				 diff.settings_changed && t->before ? "; " : "",
+				 diff.settings_changed && t->before && diff.settings_text ? diff.settings_text : "");
+	return t->summary ? 0 : -ENOMEM;
+}
+
+/* ---- before the swap ---- */
+static int next_generation(struct transaction *t)
+{
+	ZT_FREE uint64_t *v = NULL;
+	uint64_t current = 0;
+	bool flushed;
+	size_t n = 0;
+	int r = zt_generations(t->c, &v, &n);
+
+	if (r < 0)
+		return r;
+	(void)zt_state_current(t->c, &current, &flushed); /* none yet: 0 */
+	if (t->before)
+		current = ZT_MAX(current, t->before->generation);
+	t->rs->generation = ZT_MAX(current, n ? v[n - 1] : 0) + 1;
+	return 0;
+}
+
+static int write_backup(struct transaction *t)
+{
+	ZT_FREE char *path = zt_state_path(t->c, "backup"), *bytes = NULL;
+	ZT_STRBUF struct zt_strbuf text = {0};
+	struct zt_image *img = NULL;
+	uint64_t current = 0;
+	bool flushed = false;
+	size_t len = 0;
+	int r = path ? 0 : -ENOMEM;
+
+	if (r < 0 || !t->active)
+		return r ? r : unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	if (t->before) {
+		t->pending.backup_of = t->before->generation;
+		r = t->c->engine->lower(t->before, &img, NULL);
+		r = r ?: t->c->engine->image_text(img, &text);
+		if (img)
+			t->c->engine->image_free(img);
+		return r ?: zt_file_write_atomic(path, text.buf, text.len, 0600);
+	}
+	/* What is live is damaged: the way back is the last confirmed generation. */
+	r = zt_state_current(t->c, &current, &flushed) ?: zt_generation_image(t->c, current, &bytes, &len);
+	t->pending.backup_of = r ? 0 : current;
+	return r == 0 ? zt_file_write_atomic(path, bytes, len, 0600) : unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int prepare(struct transaction *t)
+{
+	ZT_STRBUF struct zt_strbuf image = {0};
+	int r = next_generation(t) ?: summarise(t);
+
+	r = r ?: zt_fault_step("apply: lower");
+	r = r ?: t->c->engine->lower(t->rs, &t->img, t->d);
+	r = r ?: t->c->engine->check(t->img, t->d);
+	r = r ?: zt_fault_step("apply: checked");
+	if (!r && !t->o->force)
+		r = zt_safety_check(t->c, t->rs, t->d);
+	if (r || t->o->dry_run)
+		return r;
+	r = t->c->engine->image_text(t->img, &image);
+	r = r ?: zt_generation_write(t->c, t->rs, image.buf, image.len, t->source, t->source_len, t->summary, t->o->reason);
+	r = r ?: zt_fault_step("apply: generation written");
+	r = r ?: write_backup(t);
+	r = r ?: zt_fault_step("apply: backup written");
+	if (r < 0 && !(t->d && t->d->errors))
+		(void)zt_diag_errno(t->d, 4012, r, "cannot prepare the way back in %s", t->c->state_dir);
+	return r;
+}
+
+static int journal(struct transaction *t)
+{
+	int r;
+
+	t->pending.generation = t->rs->generation;
+	t->pending.pid = (int64_t)getpid();
+	zt_boot_id(t->pending.boot_id);
+	(void)zt_session(t->pending.session); /* none: empty */
+	r = zt_audit(t->c, t->action, t->rs->generation, t->rs->hash, t->summary, t->d);
+	if (r < 0 && !t->o->force)
+		return r;
+	r = zt_fault_step("apply: audited");
+	r = r ?: zt_pending_write(t->c, &t->pending);
+	if (r < 0 && !(t->d && t->d->errors))
+		(void)zt_diag_errno(t->d, 4012, r, "cannot write the journal in %s", t->c->state_dir);
+	return r ?: zt_fault_step("apply: journal written");
+}
+
+/* ---- after it ---- */
+static int verify(struct transaction *t)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *now = NULL;
+	uint64_t generation = 0;
+	char hash[65] = "";
+	int r;
+
+	if (t->rs->n_rules > ZT_VERIFY_FULL) {
+		r = t->c->engine->identify(t->c->instance, &generation, hash);
+	} else {
+		r = t->c->engine->raise(t->c->instance, &now, t->d);
+		generation = now ? now->generation : 0;
+		memcpy(hash, now ? now->hash : "", now ? 65 : 1);
+	}
+	if (!r && generation == t->rs->generation && !strcmp(hash, t->rs->hash))
+		return 0;
+	(void)zt_diag(t->d, ZT_ERROR, 4013, NULL, "the kernel does not hold what was applied");
+	zt_diag_hint(t->d, "another program changed it at the same time, or this is a bug; what was there before is put back");
+	return -EIO;
+}
+
+static int finish(struct transaction *t)
+{
+	int r = zt_state_set_current(t->c, t->rs->generation, false);
+
+	if (r < 0)
+		return zt_diag_errno(t->d, 4012, r, "cannot record the new generation in %s", t->c->state_dir);
+	/* From here on the new generation is what boots; the rest is tidying that the next command would do as well. */
+	(void)zt_fault_step("apply: current written");
+	(void)zt_pending_clear(t->c);
+	(void)zt_generation_set_state(t->c, t->rs->generation, "confirmed");
+	zt_generations_prune(t->c, t->rs->generation);
+	return 0;
+}
+
+static int arm(struct transaction *t)
+{
+	int r;
+
+	t->pending.deadline = zt_boottime() + t->o->confirm;
+	r = zt_deadman_start(t->c, &t->pending);
+	if (r < 0)
+		(void)zt_diag_errno(t->d, 4014, r, "cannot start the process that rolls back");
+	return r;
+}
+
+static int swap(struct transaction *t)
+{
+	bool changed = false;
+	int r = t->c->engine->commit(t->img, &changed, t->d);
+
+	r = r ?: zt_fault_step("apply: swapped");
+	r = r ?: verify(t);
+	r = r ?: zt_fault_step("apply: verified");
+	return r ?: t->o->confirm ? r ?: arm(t) : finish(t);
+}
+
+static int run(struct transaction *t, struct zt_apply_result *ret)
+{
+	int r = look(t);
+
+	if (r < 0)
+		return zt_diag_errno(t->d, 4015, r, "cannot read what is active now");
+	if (unchanged(t)) {
+		*ret = (struct zt_apply_result){.outcome = ZT_APPLY_UNCHANGED, .generation = t->before->generation, .n_rules = t->rs->n_rules};
+		return 0;
+	}
+	r = prepare(t);
+	if (!r && t->o->dry_run) {
+		*ret = (struct zt_apply_result){.outcome = ZT_APPLY_UNCHANGED, .n_rules = t->rs->n_rules};
+		return 0;
+	}
+	say(t->c, "Applying Default %s to OUTPUT chain...", t->rs->settings.def[ZT_DIR_EGRESS] == ZT_DEFAULT_ALLOW ? "Allow" : "Deny");
+	r = r ?: journal(t);
+	if (r < 0) {
+		(void)zt_pending_clear(t->c); /* nothing was swapped */
+		(void)zt_generation_set_state(t->c, t->rs->generation, "failed");
+		return r;
+	}
+	r = swap(t);
+	if (r < 0) {
+		(void)zt_pending_rollback(t->c, &t->pending, "apply failed", t->d); /* the first error is what counts */
+		return r;
+	}
+	*ret = (struct zt_apply_result){.outcome = t->o->confirm ? ZT_APPLY_PENDING : ZT_APPLY_APPLIED,
+					.generation = t->rs->generation,
+					.n_rules = t->rs->n_rules,
+					.deadline = t->o->confirm ? zt_now() + t->o->confirm : 0};
+	say(t->c, "Rules verified successfully");
+	return 0;
+}
+
+/* The lock is held. */
+static int apply_locked(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len, const char *action,
+			const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
+{
+	ZT_CLEANUP(transaction_done) struct transaction t = {
+		.c = c, .o = o, .rs = rs, .d = d, .action = action, .source = source ? source : "", .source_len = source ? source_len : 0};
+	int r = zt_pending_recover(c, d);
+
+	if (r == -EBUSY) {
+		(void)zt_diag(d, ZT_ERROR, 4003, NULL, "an applied policy waits for its confirmation");
+		zt_diag_hint(d, "zt-segment confirm, or zt-segment rollback");
+	}
+	return r ?: run(&t, ret);
+}
+
+static int apply_as(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len, const char *action,
+		    const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
+{
+	ZT_CLOSE int lock = -1;
+	int r = zt_apply_guard(d);
+
+	r = r ?: zt_state_prepare(c, d);
+	r = r ?: zt_state_lock(c, o->lock_wait, &lock, d);
+	return r ?: apply_locked(c, rs, source, source_len, action, o, ret, d);
+}
+
+int zt_apply(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len, const struct zt_apply_options *o,
+	     struct zt_apply_result *ret, struct zt_diags *d)
+{
+	return apply_as(c, rs, source, source_len, "apply", o, ret, d);
+}
+
+/* ---- confirm ---- */
+static int refuse_same_session(const struct zt_pending *p, struct zt_diags *d)
+{
+	char session[128];
+
+	if (!p->session[0] || !zt_session(session) || strcmp(session, p->session) != 0)
+		return 0;
+	(void)zt_diag(d, ZT_ERROR, 4004, NULL, "this is the session that applied the policy: it may live by its old connection only");
+	zt_diag_hint(d, "log in anew and confirm from there, which proves that a new connection works; --force overrides");
+	return -EACCES;
+}
+
+int zt_confirm(const struct zt_apply_ctx *c, bool force, uint64_t *ret_generation, struct zt_diags *d)
+{
+	struct zt_pending p;
+	ZT_CLOSE int lock = -1;
+	int r = zt_apply_guard(d);
+
+	r = r ?: zt_state_prepare(c, d);
+	r = r ?: zt_state_lock(c, 10 * ZT_USEC_PER_SEC, &lock, d);
+	r = r ?: zt_pending_read(c, &p);
+	if (r < 0)
+		return r;
+	if (!p.deadline || zt_boottime() >= p.deadline) {
+		(void)zt_pending_rollback(c, &p, "not confirmed in time", d);
+		return -ETIME;
+	}
+	r = force ? 0 : refuse_same_session(&p, d);
+	r = r ?: zt_audit(c, "confirm", p.generation, NULL, force ? "forced" : "", d);
+	r = r ?: zt_fault_step("confirm: audited");
+	r = r ?: zt_state_set_current(c, p.generation, false);
+	if (r < 0)
+		return r;
+	(void)zt_pending_clear(c); /* the next command would do it as well */
+	(void)zt_generation_set_state(c, p.generation, "confirmed");
+	zt_generations_prune(c, p.generation);
+	*ret_generation = p.generation;
+	return 0;
+}
+
+/* ---- rollback ---- */
+static int previous_generation(const struct zt_apply_ctx *c, uint64_t *ret)
+{
+	ZT_FREE uint64_t *v = NULL;
+	uint64_t current = 0;
+	bool flushed = false;
+	size_t n = 0;
+	int r = zt_generations(c, &v, &n) ?: zt_state_current(c, &current, &flushed);
+
+	if (r < 0)
+		return r;
+	for (size_t i = n; i-- > 0;) {
+		json_t *meta = NULL;
+		bool good;
+
+		if (v[i] >= current && !(flushed && v[i] == current))
+			continue;
+		good = zt_generation_meta(c, v[i], &meta) == 0 && !strcmp(json_string_value(json_object_get(meta, "state")) ?: "", "confirmed");
+		json_decref(meta);
+		if (good) {
+			*ret = v[i];
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int rollback_to(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o, struct zt_apply_result *ret,
+		       struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	ZT_FREE char *source = NULL, *reason = zt_asprintf("rollback to generation %llu", (unsigned long long)n);
+	struct zt_apply_options with = *o;
+	size_t len = 0;
+	int r = zt_generation_load(c, n, &rs, &source, &len, d);
+
+	if (r == -ENOENT)
+		(void)zt_diag(d, ZT_ERROR, 4005, NULL, "there is no generation %llu; `zt-segment history` lists them", (unsigned long long)n);
+	with.reason = o->reason ? o->reason : reason;
+	return r ?: apply_locked(c, rs, source, len, "rollback", &with, ret, d);
+}
+
+int zt_rollback(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
+{
+	struct zt_pending p;
+	ZT_CLOSE int lock = -1;
+	int r = zt_apply_guard(d);
+
+	r = r ?: zt_state_prepare(c, d);
+	r = r ?: zt_state_lock(c, o->lock_wait, &lock, d);
+	if (r < 0)
+		return r;
+	if (zt_pending_read(c, &p) == 0) {
+		r = zt_pending_rollback(c, &p, "rolled back by command", d);
+		*ret = (struct zt_apply_result){.outcome = ZT_APPLY_APPLIED, .generation = p.backup_of};
+		if (r || !n)
+			return r;
+	}
+	if (!n && previous_generation(c, &n) < 0) {
+		(void)zt_diag(d, ZT_ERROR, 4005, NULL, "there is no earlier generation to go back to");
+		return -ENOENT;
+	}
+	return rollback_to(c, n, o, ret, d);
+}
+
+/* ---- flush ---- */
+int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d)
+{
+	struct zt_diags quiet = {0};
+	ZT_CLOSE int lock = -1;
+	uint64_t current = 0;
+	bool flushed, state;
+	int r = zt_apply_guard(d);
+
+	if (r < 0)
+		return r;
+	/* A broken state folder must not keep the host closed. */
+	state = zt_state_prepare(c, &quiet) == 0 && zt_state_lock(c, 5 * ZT_USEC_PER_SEC, &lock, &quiet) == 0;
+	r = c->engine->flush(c->instance, d);
+	if (!r && state) {
+		(void)zt_pending_clear(c);
+		(void)zt_state_current(c, &current, &flushed); /* none: 0 */
+		if (current && zt_state_set_current(c, current, true) < 0)
+			(void)zt_diag(d, ZT_WARNING, 4012, NULL, "cannot record the flush: the policy would come back at boot");
+		if (zt_audit(c, "flush", current, NULL, "", &quiet) < 0)
+			(void)zt_diag(d, ZT_WARNING, 4020, NULL, "the flush could not be written to the audit log");
+	} else if (!r) {
+		(void)zt_diag(d, ZT_WARNING, 4011, NULL, "the state folder %s cannot be used: the flush is not recorded", c->state_dir);
+	}
+	zt_diags_done(&quiet);
+	return r;
+}
+
+/* ---- refresh ---- */
+static int refresh_cgroups(struct zt_ruleset *rs)
+{
+	for (size_t i = 0; i < rs->n_rules; i++)
+		for (size_t k = 0; k < rs->rules[i].match.n_cgroups; k++) {
+			struct zt_cgroup *cg = &rs->rules[i].match.cgroups[k];
+			unsigned level;
+
+			if (zt_cgroup_lookup(NULL, cg->path, &cg->id, &level) < 0)
+				cg->id = 0;
+		}
+	return zt_ruleset_rehash(rs);
+}
+
+/* A policy of one file is resolved anew as a whole; one of several files is known only in its compiled form. */
+static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old, const char *source, size_t len, struct zt_ruleset **ret,
+		     struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
+	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ssh = {0};
+	struct zt_compile_options o = {.instance = c->instance, .cgroup_root = c->cgroup_root, .ssh_ports = &ssh};
+	int r = zt_policy_parse(old->policy_name, source, len, &(struct zt_policy_options){.allow_unsafe_file = true}, &p, d);
+
+	if (!r)
+		r = zt_ssh_ports(NULL, &ssh);
+	return r ?: zt_ruleset_compile(p, &o, ret, d);
+}
+
+int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *old = NULL, *now = NULL;
+	ZT_FREE char *source = NULL;
+	struct zt_apply_options o = {.force = true, .reason = "refresh", .lock_wait = 10 * ZT_USEC_PER_SEC};
+	struct zt_apply_result result = {0};
+	struct zt_image *img = NULL;
+	uint64_t current = 0;
+	bool flushed = false;
+	size_t len = 0;
+	int r = zt_apply_guard(d) ?: zt_state_current(c, &current, &flushed);
+
+	if (r < 0 || flushed)
+		return r ?: -ENOENT;
+	r = zt_generation_load(c, current, &old, &source, &len, d);
+	if (!r && (old->n_files > 1 || recompile(c, old, source, len, &now, d) < 0)) {
+		r = zt_ruleset_dup(old, &now);
+		r = r ?: refresh_cgroups(now);
+	}
+	r = r ?: apply_as(c, now, source, len, "refresh", &o, &result, d);
+	*ret_changed = result.outcome == ZT_APPLY_APPLIED;
+	if (r < 0 || *ret_changed)
+		return r;
+	/* The same rules; devices may have come. */
+	now->generation = result.generation;
+	r = c->engine->lower(now, &img, d);
+	r = r ?: c->engine->commit(img, ret_changed, d);
+	if (img)
+		c->engine->image_free(img);
+	return r;
+}
