@@ -189,7 +189,9 @@ void zt_rule_hosts(const struct zt_rule *r, bool source, struct zt_strbuf *out);
 void zt_rule_place(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out); /* "rules.yaml:12" */
 void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out);	   /* "80,443,8000-8080" */
 struct json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r); /* short form for reports */
-const char *zt_default_text(const struct zt_settings *s);			   /* "DEFAULT DENY" … */
+size_t zt_active_rules(const struct zt_ruleset *rs);	  /* rows of status: rules by name and the built-in ones */
+const char *zt_engine_title(const char *name);		  /* "nftables" */
+const char *zt_default_text(const struct zt_settings *s); /* "DEFAULT DENY" … */
 
 /* ---- flowtext.c: "HOST:PORT/PROTO" ---- */
 struct zt_target {

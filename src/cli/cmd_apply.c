@@ -91,6 +91,13 @@ int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_
 						dry_run ? "dry-run" : outcome_name(r->outcome), "generation",
 						(json_int_t)r->generation, "rules", (json_int_t)r->n_rules, "deadline",
 						r->deadline ? until : NULL, "engine", c->engine->name));
+	if (dry_run)
+		zt_cli_info(c, "Everything up to the swap went well; nothing was changed (--dry-run)");
+	else if (r->outcome == ZT_APPLY_UNCHANGED)
+		zt_cli_info(c, "No changes: generation %llu enforces this policy already",
+			    (unsigned long long)r->generation);
+	else
+		zt_cli_info(c, "Micro-segmentation ACTIVE");
 	if (r->outcome == ZT_APPLY_PENDING) {
 		fprintf(c->out,
 			"%sNot confirmed yet.%s Open a new login and run \"zt-segment confirm\" there before\n"
@@ -100,13 +107,33 @@ int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_
 	return 0;
 }
 
+struct progress {
+	struct zt_cli *c;
+	size_t n_rules;
+};
+
+/* The reference says how many rules were applied before it says that they were verified. */
+static void progress(void *arg, const char *line)
+{
+	const struct progress *p = arg;
+	char n[32];
+
+	zt_format_thousands(p->n_rules, n);
+	if (!strncmp(line, "Rules verified", strlen("Rules verified")))
+		zt_cli_info(p->c, "Applied %s %s rules", n, zt_engine_title(p->c->engine->name));
+	zt_cli_info(p->c, "%s", line);
+}
+
 static int apply_ruleset(struct zt_cli *c, const struct zt_policy *p, struct zt_ruleset *rs,
 			 const struct zt_apply_options *o)
 {
+	struct progress say = {.c = c, .n_rules = zt_active_rules(rs)};
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	struct zt_apply_result result = {0};
 	int r;
 
+	ctx.say = progress;
+	ctx.say_arg = &say;
 	announce(c, rs);
 	zt_cli_flush_diags(c);
 	r = zt_apply(&ctx, rs, p->source, p->source_len, o, &result, &c->diags);

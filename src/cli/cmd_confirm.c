@@ -54,7 +54,7 @@ int zt_cmd_rollback(struct zt_cli *c)
 	zt_cli_flush_diags(c);
 	if (!c->json && !c->quiet && result.outcome != ZT_APPLY_PENDING)
 		fprintf(c->out, "Rolled back; this is generation %llu now.\n", (unsigned long long)result.generation);
-	return zt_apply_report(c, &result, false);
+	return c->json || result.outcome == ZT_APPLY_PENDING ? zt_apply_report(c, &result, false) : 0;
 }
 
 int zt_cmd_refresh(struct zt_cli *c)

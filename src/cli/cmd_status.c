@@ -187,11 +187,6 @@ static void rows(struct row *w, const struct state *s)
 	default_rows(w, s);
 }
 
-static const char *engine_title(const char *name)
-{
-	return !strcmp(name, "nft") ? "nftables" : name;
-}
-
 enum { LINE = 128, MAX_LINES = 6 };
 
 static void drift_line(const struct state *s, char b[static LINE])
@@ -218,15 +213,15 @@ static void pending_line(const struct state *s, char b[static LINE])
 		snprintf(b, LINE, "Confirm: PENDING, being rolled back");
 }
 
-static size_t head_lines(const struct zt_cli *c, const struct state *s, size_t n_rules, char b[static MAX_LINES][LINE])
+static size_t head_lines(const struct zt_cli *c, const struct state *s, char b[static MAX_LINES][LINE])
 {
 	bool named = strcmp(c->instance, "default");
 	size_t n = 0;
 
 	snprintf(b[n++], LINE, "Policy: %s", zt_default_text(&s->rs->settings));
-	snprintf(b[n++], LINE, "Active Rules: %zu", n_rules);
+	snprintf(b[n++], LINE, "Active Rules: %zu", zt_active_rules(s->rs));
 	snprintf(b[n++], LINE, "Last Updated: %s", *s->updated ? s->updated : "unknown");
-	snprintf(b[n++], LINE, "Engine: %s   Generation: %llu%s%s", engine_title(c->engine->name),
+	snprintf(b[n++], LINE, "Engine: %s   Generation: %llu%s%s", zt_engine_title(c->engine->name),
 		 (unsigned long long)s->rs->generation, named ? "   Instance: " : "", named ? c->instance : "");
 	drift_line(s, b[n++]);
 	if (s->pending)
@@ -253,7 +248,7 @@ static int print_table(struct zt_cli *c, const struct state *s)
 	if (!t)
 		return zt_cli_fail(c, -ENOMEM);
 	rows(&w, s);
-	n = head_lines(c, s, w.number, lines);
+	n = head_lines(c, s, lines);
 	for (size_t i = 0; i < n; i++)
 		head[i] = lines[i];
 	r = zt_table_print(t, c->out, "ZT-SEGMENT STATUS", head, n, c->width, c->colour);

@@ -258,6 +258,25 @@ json_t *zt_rule_json(const struct zt_ruleset *rs, const struct zt_rule *r)
 			 (int)r->log, "file", zt_json_text(file), "line", (int)r->line);
 }
 
+size_t zt_active_rules(const struct zt_ruleset *rs)
+{
+	const struct zt_settings *s = &rs->settings;
+	size_t n = 3; /* established, link essentials, the default */
+
+	for (size_t i = 0; i < rs->n_rules; i++)
+		n += i == 0 || strcmp(rs->rules[i].id, rs->rules[i - 1].id) != 0;
+	n += rs->ssh_ports.n != 0;
+	n += s->loopback == ZT_LOOPBACK_ALLOW;
+	n += s->log_blocked;
+	n += s->def[ZT_DIR_EGRESS] != s->def[ZT_DIR_INGRESS];
+	return n;
+}
+
+const char *zt_engine_title(const char *name)
+{
+	return !strcmp(name, "nft") ? "nftables" : name;
+}
+
 const char *zt_default_text(const struct zt_settings *s)
 {
 	bool out_deny = s->def[ZT_DIR_EGRESS] == ZT_DEFAULT_DENY, in_deny = s->def[ZT_DIR_INGRESS] == ZT_DEFAULT_DENY;

@@ -36,14 +36,23 @@ void zt_cli_flush_diags(struct zt_cli *c)
 	c->diags = (struct zt_diags){0};
 }
 
+/* Refused for the user's own good: overridden by --force, not by more rights. */
+static bool refused_for_safety(const struct zt_diags *d)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (d->items[i].code == 4004 || (d->items[i].code >= 4100 && d->items[i].code < 4200))
+			return true;
+	return false;
+}
+
 int zt_cli_fail(struct zt_cli *c, int r)
 {
-	bool silent = c->diags.errors == 0;
+	bool silent = c->diags.errors == 0, safety = refused_for_safety(&c->diags);
 
 	zt_cli_flush_diags(c);
 	if (silent)
 		fprintf(c->err, "zt-segment: error: %s: %s\n", c->args.verb->name, strerror(-r));
-	if (r == -EPERM || r == -EACCES)
+	if ((r == -EPERM || r == -EACCES) && !safety)
 		return ZT_EXIT_PERMISSION;
 	if (r == -ENOTSUP)
 		return ZT_EXIT_POLICY;

@@ -76,7 +76,7 @@ YAML
 chmod 644 "$dir/rules.yaml"
 sed 's/expect: deny/expect: allow/' "$dir/rules.yaml" >"$dir/failing.yaml"
 sed 's/port: 6379/potr: 6379/' "$dir/rules.yaml" >"$dir/bad.yaml"
-sed 's/port: 53/port: 5353/' "$dir/rules.yaml" >"$dir/second.yaml"
+sed 's/port: 443/port: 8443/' "$dir/rules.yaml" >"$dir/second.yaml"
 rules=$dir/rules.yaml
 
 # nothing yet
