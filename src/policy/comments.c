@@ -7,8 +7,8 @@
 
 struct unit {
 	const struct zt_node *node, *outer; /* outer: the key of the flow list an item stands in */
-	size_t start, flow_end, parent; /* parent: place + 1 */
-	uint32_t line, last_line, col; /* col: UINT32_MAX when it does not begin its line */
+	size_t start, flow_end, parent;	    /* parent: place + 1 */
+	uint32_t line, last_line, col;	    /* col: UINT32_MAX when it does not begin its line */
 };
 struct scan {
 	const struct zt_doc *doc;
@@ -16,7 +16,7 @@ struct scan {
 	size_t n_units, cap_units;
 	struct stretch {
 		size_t start, end;
-	} *scalars; /* no comment begins in these */
+	} * scalars; /* no comment begins in these */
 	size_t n_scalars, cap_scalars;
 	struct zt_comments *out;
 };
@@ -78,7 +78,8 @@ static uint32_t indent_of(const struct zt_doc *doc, const struct zt_node *n)
 	return (uint32_t)((n->is_key ? start : dash) - doc->lines[n->line]);
 }
 
-static int add_unit(struct scan *s, const struct zt_node *n, const struct zt_node *outer, size_t flow_end, size_t parent)
+static int add_unit(struct scan *s, const struct zt_node *n, const struct zt_node *outer, size_t flow_end,
+		    size_t parent)
 {
 	const struct zt_node *value = n->is_key ? n->value : n;
 
@@ -91,7 +92,8 @@ static int add_unit(struct scan *s, const struct zt_node *n, const struct zt_nod
 					       .parent = parent,
 					       .col = indent_of(s->doc, n),
 					       .line = n->line,
-					       .last_line = value->kind == ZT_NODE_SCALAR ? value->end_line : n->end_line};
+					       .last_line = value->kind == ZT_NODE_SCALAR ? value->end_line
+											  : n->end_line};
 	return 0;
 }
 
@@ -122,7 +124,8 @@ static bool blank_line(const struct zt_doc *doc, uint32_t line)
 		return false;
 	at = doc->lines[line];
 	end = line + 1 < doc->n_lines ? doc->lines[line + 1] : doc->len;
-	while (at < end && (doc->text[at] == ' ' || doc->text[at] == '\t' || doc->text[at] == '\r' || doc->text[at] == '\n'))
+	while (at < end &&
+	       (doc->text[at] == ' ' || doc->text[at] == '\t' || doc->text[at] == '\r' || doc->text[at] == '\n'))
 		at++;
 	return at == end && end > doc->lines[line];
 }
@@ -181,7 +184,8 @@ static const struct unit *unit_before(const struct scan *s, size_t next, const s
 /* The unit above that is indented like the comment, or less, but more than what comes next. */
 static const struct unit *unit_above(const struct scan *s, size_t next, const struct zt_comment *c)
 {
-	uint32_t col = (uint32_t)(c->start - s->doc->lines[c->line]), floor = next < s->n_units ? s->units[next].col : 0;
+	uint32_t col = (uint32_t)(c->start - s->doc->lines[c->line]),
+		 floor = next < s->n_units ? s->units[next].col : 0;
 	const struct unit *u = next ? &s->units[next - 1] : NULL;
 
 	while (u && (u->col == UINT32_MAX || u->col > col))
@@ -213,6 +217,18 @@ static void assign(struct scan *s)
 	}
 }
 
+/* What an empty line parts from the first key is about the file, and stays on top. */
+static void assign_head(struct scan *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->out->n && s->n_units && s->out->v[i].start < s->units[0].start; i++)
+		if (s->out->v[i].blank_after)
+			n = i + 1;
+	for (size_t i = 0; i < n; i++)
+		s->out->v[i].unit = s->doc->root;
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct zt_comment *x = a, *y = b;
@@ -230,6 +246,8 @@ int zt_comments_find(const struct zt_doc *doc, struct zt_comments *ret)
 	r = r ? r : find_in_text(&s);
 	if (!r)
 		assign(&s);
+	if (!r)
+		assign_head(&s);
 	if (!r && ret->n)
 		qsort(ret->v, ret->n, sizeof(*ret->v), compare);
 	free(s.units);

@@ -10,10 +10,10 @@
 struct zt_comment {
 	size_t start, end; /* bytes, from the # */
 	uint32_t line;
-	bool behind;		   /* something stands before it on its line */
-	bool below;		   /* stands after all of its unit */
+	bool behind;			/* something stands before it on its line */
+	bool below;			/* stands after all of its unit */
 	bool blank_before, blank_after; /* an empty line */
-	const struct zt_node *unit; /* NULL: at the end of the file */
+	const struct zt_node *unit;	/* NULL: at the end of the file */
 	size_t rank;
 };
 struct zt_comments {

@@ -15,7 +15,8 @@ struct reading {
 
 static int not_one(struct zt_load *l, const struct zt_node *v)
 {
-	(void)zt_complain(l, 1231, v, "a test is about one flow: \"%s\" stands for several", zt_shown(zt_first(v))); /* the result follows */
+	(void)zt_complain(l, 1231, v, "a test is about one flow: \"%s\" stands for several",
+			  zt_shown(zt_first(v))); /* the result follows */
 	zt_diag_hint(l->d, "name one of them; write another test for the next");
 	return -EINVAL;
 }
@@ -27,8 +28,8 @@ static int check_single(struct zt_load *l, const struct zt_fields *f)
 	for (size_t i = 0; i < ZT_FIELDS_MAX; i++) {
 		const struct zt_node *v = zt_value_of(f->keys[i]);
 
-		if (v && (v->kind != ZT_NODE_SCALAR || !strcmp(v->text, "*") || !strcmp(v->text, "any") || !strcmp(v->text, "both") ||
-			  v->text[0] == '@'))
+		if (v && (v->kind != ZT_NODE_SCALAR || !strcmp(v->text, "*") || !strcmp(v->text, "any") ||
+			  !strcmp(v->text, "both") || v->text[0] == '@'))
 			r = not_one(l, v);
 	}
 	return r;
@@ -54,7 +55,8 @@ static int read_address(struct zt_load *l, const struct zt_node *v, struct zt_ad
 	return 0;
 }
 
-static int one_id(struct zt_load *l, const struct zt_u32_ranges *ids, const struct zt_node *at, bool *ret_has, uint32_t *ret)
+static int one_id(struct zt_load *l, const struct zt_u32_ranges *ids, const struct zt_node *at, bool *ret_has,
+		  uint32_t *ret)
 {
 	if (!ids->n)
 		return 0;
@@ -125,7 +127,8 @@ static int read_protocol(struct zt_load *l, struct reading *r)
 	if (port && !zt_proto_has_ports(t->proto))
 		return zt_complain(l, 1206, port, "\"%s\" has no ports", zt_shown(proto));
 	if (!port && zt_proto_has_ports(t->proto)) {
-		e = zt_complain(l, 1233, zt_field_key(&r->f, TEST, TO), "a test needs a port, or a protocol that has none");
+		e = zt_complain(l, 1233, zt_field_key(&r->f, TEST, TO),
+				"a test needs a port, or a protocol that has none");
 		zt_diag_hint(l->d, "for example to: {host: 127.0.0.1, port: 6379, protocol: tcp}");
 	}
 	return e;

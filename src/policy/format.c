@@ -30,14 +30,16 @@ static bool is_one_of(const char *s, const char *const *words)
 
 static bool plain_in_block(const char *s, size_t n)
 {
-	if (!n || strchr("-?:,[]{}#&*!|>'\"%@`=< ", s[0]) || s[n - 1] == ' ' || s[n - 1] == ':' || !strncmp(s, "...", 3))
+	if (!n || strchr("-?:,[]{}#&*!|>'\"%@`=< ", s[0]) || s[n - 1] == ' ' || s[n - 1] == ':' ||
+	    !strncmp(s, "...", 3))
 		return false;
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)s[i];
 
 		if (c < ' ' || c == 0x7f || (c == ':' && s[i + 1] == ' ') || (c == '#' && s[i - 1] == ' '))
 			return false;
-		if ((c == 0xc2 && (unsigned char)s[i + 1] < 0xa0) || (c == 0xe2 && (unsigned char)s[i + 1] == 0x80) || c == 0xef)
+		if ((c == 0xc2 && (unsigned char)s[i + 1] < 0xa0) || (c == 0xe2 && (unsigned char)s[i + 1] == 0x80) ||
+		    c == 0xef)
 			return false; /* may be what YAML takes for a break, or not print */
 	}
 	return true;
@@ -152,7 +154,8 @@ static void end_line(struct format *f, const struct zt_node *unit)
 			continue;
 		zt_strbuf_char(f->out, ' ');
 		if (seen++)
-			zt_strbuf_add(f->out, f->doc->text + c[i].start + 1, c[i].end - c[i].start - 1); /* two become one */
+			zt_strbuf_add(f->out, f->doc->text + c[i].start + 1,
+				      c[i].end - c[i].start - 1); /* two become one */
 		else
 			comment_text(f, &c[i]);
 	}
@@ -257,7 +260,8 @@ static void value(struct format *f, const struct zt_key *k, const struct zt_node
 /* ---- mappings ---- */
 
 /* Table order; an include that stands behind rules: stays there, because its rules do. */
-static size_t in_order(enum zt_map_id id, const struct zt_map *m, const struct zt_node *node, const struct zt_node **ret)
+static size_t in_order(enum zt_map_id id, const struct zt_map *m, const struct zt_node *node,
+		       const struct zt_node **ret)
 {
 	const struct zt_node *by_index[ZT_FIELDS_MAX] = {0};
 	size_t n = 0, rules = ZT_K_ROOT_RULES - ZT_K_ROOT_FIRST, include = ZT_K_ROOT_INCLUDE - ZT_K_ROOT_FIRST;
@@ -307,7 +311,8 @@ static int check(struct format *f, enum zt_map_id id, const struct zt_node *node
 
 	for (size_t i = 0; i < m.n; i++) {
 		const struct zt_node *v = zt_value_of(fields.keys[i]);
-		const struct zt_node *below = v && v->kind != ZT_NODE_SCALAR && m.keys[i].sub != ZT_MAP_NONE ? v->first : NULL;
+		const struct zt_node *below = v && v->kind != ZT_NODE_SCALAR && m.keys[i].sub != ZT_MAP_NONE ? v->first
+													     : NULL;
 
 		if (below && (m.keys[i].type == ZT_TYPE_MAP || m.keys[i].type == ZT_TYPE_WORD_OR_MAP))
 			r = check(f, m.keys[i].sub, v) ?: r;
@@ -329,10 +334,13 @@ static int whole(struct format *f)
 	r = r ?: zt_comments_find(f->doc, &f->comments);
 	if (r)
 		return r;
-	if (root)
+	if (root) {
+		comments_before(f, root, 0, true);
 		mapping(f, ZT_MAP_ROOT, root, 0, NULL);
+	}
 	comments_before(f, NULL, 0, !f->out->len);
-	while (f->out->len > 1 && !f->out->failed && f->out->buf[f->out->len - 1] == '\n' && f->out->buf[f->out->len - 2] == '\n')
+	while (f->out->len > 1 && !f->out->failed && f->out->buf[f->out->len - 1] == '\n' &&
+	       f->out->buf[f->out->len - 2] == '\n')
 		f->out->buf[--f->out->len] = '\0';
 	return zt_strbuf_error(f->out);
 }

@@ -15,7 +15,8 @@ int zt_count_ranges(struct zt_load *l, const struct zt_node *v, size_t n)
 	l->n_ranges += n;
 	if (over || l->n_ranges <= ZT_RANGES_MAX)
 		return over ? -EINVAL : 0;
-	(void)zt_complain(l, 1310, v, "the sets in all rules add up to more than 4,000,000 entries"); /* the result follows */
+	(void)zt_complain(l, 1310, v,
+			  "the sets in all rules add up to more than 4,000,000 entries"); /* the result follows */
 	zt_diag_hint(l->d, "use networks and ranges in place of single addresses");
 	return -EINVAL;
 }
@@ -97,7 +98,8 @@ static int set_add(struct zt_load *l, const struct zt_node *key)
 	struct zt_set *s;
 
 	if (before) {
-		(void)zt_complain(l, 1234, key, "there is a set \"%s\" already", zt_shown(key)); /* the result follows */
+		(void)zt_complain(l, 1234, key, "there is a set \"%s\" already",
+				  zt_shown(key)); /* the result follows */
 		zt_diag_hint(l->d, "%s, line %u", before->doc->name, before->key->line + 1);
 		return -EINVAL;
 	}
@@ -135,8 +137,9 @@ int zt_sets_read(struct zt_load *l, const struct zt_node *node)
 	int r = 0;
 
 	for (const struct zt_node *key = node->first; key && r != -ENOMEM; key = key->next) {
-		int e = zt_also(zt_name_check(l, key, "a set"), set_add(l, key));
+		int e = zt_name_check(l, key, "a set");
 
+		e = zt_also(e, set_add(l, key));
 		if (!e)
 			e = set_fill(l, zt_strmap_get(&l->sets, key->text));
 		r = zt_also(r, e);
@@ -150,8 +153,8 @@ static int add_sockaddr(const struct sockaddr *sa, struct zt_addr_ranges *ret)
 	struct zt_addr_range r = {0};
 	char text[64];
 
-	if (getnameinfo(sa, sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), text, sizeof(text),
-			NULL, 0, NI_NUMERICHOST) ||
+	if (getnameinfo(sa, sa->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), text,
+			sizeof(text), NULL, 0, NI_NUMERICHOST) ||
 	    zt_addr_parse(text, &r.lo) < 0)
 		return 0; /* a scoped address names no destination a rule could match */
 	r.hi = r.lo;
@@ -164,8 +167,11 @@ static int ask_resolver(struct zt_load *l, const struct zt_node *v, struct zt_ad
 	int e = getaddrinfo(v->text, NULL, &hints, &list), r = 0;
 
 	if (e) {
-		(void)zt_complain(l, 1210, v, "the host name \"%s\" does not resolve: %s", zt_shown(v), gai_strerror(e)); /* the result follows */
-		zt_diag_hint(l->d, "a policy names hosts by what they resolve to when it is applied; an address always works");
+		(void)zt_complain(l, 1210, v, "the host name \"%s\" does not resolve: %s", zt_shown(v),
+				  gai_strerror(e)); /* the result follows */
+		zt_diag_hint(
+			l->d,
+			"a policy names hosts by what they resolve to when it is applied; an address always works");
 		return -EINVAL;
 	}
 	for (const struct addrinfo *a = list; a && !r; a = a->ai_next)
@@ -206,7 +212,8 @@ static int ask_root(struct zt_load *l, const struct zt_node *v, struct zt_addr_r
 
 	if (r || ret->n)
 		return r;
-	(void)zt_complain(l, 1210, v, "the host name \"%s\" is not in etc/hosts of --root", zt_shown(v)); /* the result follows */
+	(void)zt_complain(l, 1210, v, "the host name \"%s\" is not in etc/hosts of --root",
+			  zt_shown(v)); /* the result follows */
 	zt_diag_hint(l->d, "offline nothing is asked of DNS; an address always works");
 	return -EINVAL;
 }
@@ -257,13 +264,16 @@ static int bad_host(struct zt_load *l, const struct zt_node *v, int why)
 {
 	bool prefix = strchr(v->text, '/') != NULL;
 
-	(void)zt_complain(l, 1209, v, "\"%s\" is not an address, network, range or host name", zt_shown(v)); /* the result follows */
+	(void)zt_complain(l, 1209, v, "\"%s\" is not an address, network, range or host name",
+			  zt_shown(v)); /* the result follows */
 	if (why == -ERANGE && prefix)
 		zt_diag_hint(l->d, "the prefix length goes to 32 (IPv4) or 128 (IPv6)");
 	else if (why == -ERANGE)
 		zt_diag_hint(l->d, "a range goes from a smaller to a larger address of the same kind");
 	else
-		zt_diag_hint(l->d, "for example 10.0.0.7, 10.0.0.0/8, 10.0.0.1-10.0.0.9, fd00::/8, \"@set\", example.org, localhost, any");
+		zt_diag_hint(
+			l->d,
+			"for example 10.0.0.7, 10.0.0.0/8, 10.0.0.1-10.0.0.9, fd00::/8, \"@set\", example.org, localhost, any");
 	return -EINVAL;
 }
 
@@ -281,7 +291,8 @@ static int add_range(struct zt_load *l, const struct zt_node *v, struct zt_addr_
 	if (masked) {
 		zt_addr_range_format(&range, text);
 		zt_warn(l, 1225, v, "\"%s\" has host bits set: it means %s", zt_shown(v), text);
-		zt_diag_hint(l->d, "write %s for the network, or the address without /%s", text, strchr(v->text, '/') + 1);
+		zt_diag_hint(l->d, "write %s for the network, or the address without /%s", text,
+			     strchr(v->text, '/') + 1);
 	}
 	return zt_addr_ranges_add(ret, &range);
 }
@@ -368,8 +379,8 @@ int zt_ports_read(struct zt_load *l, const struct zt_node *v, struct zt_u32_rang
 /* ---- protocols ---- */
 static int bad_protocol(struct zt_load *l, const struct zt_node *v)
 {
-	static const char *const names[] = {"tcp", "udp", "both", "icmp", "icmpv6", "sctp", "any", "udplite", "dccp", "gre", "esp", "ah",
-					    "igmp"};
+	static const char *const names[] = {"tcp",     "udp",  "both", "icmp", "icmpv6", "sctp", "any",
+					    "udplite", "dccp", "gre",  "esp",  "ah",	 "igmp"};
 	const char *near = zt_str_nearest(v->text, names, ZT_ARRAY_SIZE(names));
 
 	(void)zt_complain(l, 1208, v, "\"%s\" is not a protocol", zt_shown(v)); /* the result follows */

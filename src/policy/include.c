@@ -27,7 +27,8 @@ void zt_sources_done(struct zt_load *l)
 }
 
 /* ---- one file ---- */
-static int complain_file(struct zt_load *l, unsigned code, const char *path, const struct zt_node *at, const char *what, const char *hint)
+static int complain_file(struct zt_load *l, unsigned code, const char *path, const struct zt_node *at, const char *what,
+			 const char *hint)
 {
 	struct zt_span span = {.file = path};
 
@@ -47,8 +48,10 @@ static int check_owner(struct zt_load *l, const char *path, const struct zt_node
 	if (l->o->allow_unsafe_file)
 		return 0;
 	if (st->st_uid != 0 && st->st_uid != geteuid()) {
-		(void)snprintf(text, sizeof(text), "the file belongs to uid %u: whoever that is could change the policy", st->st_uid);
-		return complain_file(l, 1003, path, at, text, "a policy belongs to root or to who runs this: chown root FILE");
+		(void)snprintf(text, sizeof(text),
+			       "the file belongs to uid %u: whoever that is could change the policy", st->st_uid);
+		return complain_file(l, 1003, path, at, text,
+				     "a policy belongs to root or to who runs this: chown root FILE");
 	}
 	if (st->st_mode & S_IWOTH)
 		return complain_file(l, 1003, path, at, "everybody may write this file", "chmod o-w FILE");
@@ -57,7 +60,8 @@ static int check_owner(struct zt_load *l, const char *path, const struct zt_node
 	return 0;
 }
 
-static int read_open(struct zt_load *l, int fd, const char *path, const struct zt_node *at, struct zt_source *s, size_t *ret_len)
+static int read_open(struct zt_load *l, int fd, const char *path, const struct zt_node *at, struct zt_source *s,
+		     size_t *ret_len)
 {
 	struct stat st;
 	int r;
@@ -66,7 +70,8 @@ static int read_open(struct zt_load *l, int fd, const char *path, const struct z
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return complain_file(l, 1004, path, at, S_ISDIR(st.st_mode) ? "is a folder" : "is not a regular file",
-				     S_ISDIR(st.st_mode) ? "name a file in it, or include a pattern: FOLDER/*.yaml" : NULL);
+				     S_ISDIR(st.st_mode) ? "name a file in it, or include a pattern: FOLDER/*.yaml"
+							 : NULL);
 	r = check_owner(l, path, at, &st);
 	if (r)
 		return r;
@@ -76,7 +81,8 @@ static int read_open(struct zt_load *l, int fd, const char *path, const struct z
 	return zt_fd_read_all(fd, ZT_FILE_MAX, &s->text, ret_len);
 }
 
-static int read_file(struct zt_load *l, const char *path, const struct zt_node *at, struct zt_source *s, size_t *ret_len)
+static int read_file(struct zt_load *l, const char *path, const struct zt_node *at, struct zt_source *s,
+		     size_t *ret_len)
 {
 	ZT_CLOSE int fd = -1;
 	int r;
@@ -88,7 +94,8 @@ static int read_file(struct zt_load *l, const char *path, const struct zt_node *
 		r = fd < 0 ? -errno : read_open(l, fd, path, at, s, ret_len);
 	}
 	if (r == -EFBIG) {
-		(void)complain_file(l, 1002, path, at, "larger than 4 MiB", "spread it over several files with include:"); /* result follows */
+		(void)complain_file(l, 1002, path, at, "larger than 4 MiB",
+				    "spread it over several files with include:"); /* result follows */
 		return -EINVAL;
 	}
 	if (r && r != -EINVAL && r != -ENOMEM) {
@@ -134,7 +141,8 @@ static int check_twice(struct zt_load *l, const struct zt_source *s, const char 
 		while (up && up != o)
 			up = up->parent;
 		if (up)
-			return complain_file(l, 1302, path, at, "includes itself, directly or through another file", NULL);
+			return complain_file(l, 1302, path, at, "includes itself, directly or through another file",
+					     NULL);
 		return complain_file(l, 1306, path, at, "is included already", NULL);
 	}
 	return 0;
@@ -193,7 +201,8 @@ static int include_pattern(struct zt_load *l, struct zt_source *s, const struct 
 		return include_file(l, s, pattern, v);
 	e = glob(pattern, GLOB_NOSORT, NULL, &g);
 	if (e && e != GLOB_NOMATCH)
-		r = e == GLOB_NOSPACE ? -ENOMEM : zt_complain(l, 1301, v, "\"%s\" cannot be looked through", zt_shown(v));
+		r = e == GLOB_NOSPACE ? -ENOMEM
+				      : zt_complain(l, 1301, v, "\"%s\" cannot be looked through", zt_shown(v));
 	if (!e)
 		qsort(g.gl_pathv, g.gl_pathc, sizeof(*g.gl_pathv), compare);
 	for (size_t i = 0; !e && i < g.gl_pathc && r != -ENOMEM; i++)
@@ -222,7 +231,8 @@ static int load_source(struct zt_load *l, struct zt_source *s, size_t len)
 	if (!s->doc.root) {
 		if (r || !main)
 			return r;
-		(void)complain_file(l, 1014, name, NULL, "the file is empty", "a policy begins with version: \"1.0\""); /* result follows */
+		(void)complain_file(l, 1014, name, NULL, "the file is empty",
+				    "a policy begins with version: \"1.0\""); /* result follows */
 		return -EINVAL;
 	}
 	if (s->doc.root->kind != ZT_NODE_MAP) {
@@ -232,7 +242,8 @@ static int load_source(struct zt_load *l, struct zt_source *s, size_t len)
 	}
 	r = zt_also(r, zt_fields_read(&s->doc, ZT_MAP_ROOT, s->doc.root, !main, &s->fields, l->d));
 	if (!main && zt_field_key(&s->fields, ROOT, SETTINGS)) {
-		(void)zt_complain(l, 1304, zt_field_key(&s->fields, ROOT, SETTINGS), "settings belong in the main file"); /* collected */
+		(void)zt_complain(l, 1304, zt_field_key(&s->fields, ROOT, SETTINGS),
+				  "settings belong in the main file"); /* collected */
 		zt_diag_hint(l->d, "that is %s", l->p->files[0]);
 		r = zt_also(r, -EINVAL);
 	}

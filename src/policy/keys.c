@@ -8,9 +8,16 @@
 
 static const struct zt_key keys[] = {
 #define ZT_MAP(...)
-#define ZT_KEY(map_, id, name_, type_, sub_, flags_, def_, values_, example_, doc_)                                       \
-	{.map = ZT_MAP_##map_, .name = name_, .type = ZT_TYPE_##type_, .sub = ZT_MAP_##sub_, .flags = flags_, .def = def_, \
-	 .values = values_, .example = example_, .doc = doc_},
+#define ZT_KEY(map_, id, name_, type_, sub_, flags_, def_, values_, example_, doc_) \
+	{.map = ZT_MAP_##map_,                                                      \
+	 .name = name_,                                                             \
+	 .type = ZT_TYPE_##type_,                                                   \
+	 .sub = ZT_MAP_##sub_,                                                      \
+	 .flags = flags_,                                                           \
+	 .def = def_,                                                               \
+	 .values = values_,                                                         \
+	 .example = example_,                                                       \
+	 .doc = doc_},
 #include "policy/keys.def"
 #undef ZT_MAP
 #undef ZT_KEY
@@ -68,7 +75,8 @@ struct reader {
 	struct zt_map map;
 };
 
-static int unknown_key(const struct reader *r, const struct zt_node *key)
+/* The key it was meant to be counts as seen: one mistake, one complaint. */
+static int unknown_key(const struct reader *r, const struct zt_node *key, bool *seen)
 {
 	const char *names[ZT_FIELDS_MAX], *near;
 	ZT_STRBUF struct zt_strbuf shown = {0}, all = {0};
@@ -79,11 +87,14 @@ static int unknown_key(const struct reader *r, const struct zt_node *key)
 	}
 	near = zt_str_nearest(key->text, names, r->map.n);
 	zt_strbuf_escaped(&shown, key->text, key->n);
-	(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1107, key, "unknown key \"%.64s\"", zt_strbuf_cstr(&shown)); /* the result follows */
+	(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1107, key, "unknown key \"%.64s\"",
+			  zt_strbuf_cstr(&shown)); /* the result follows */
 	if (near)
 		zt_diag_hint(r->d, "did you mean \"%s\"?", near);
 	else
 		zt_diag_hint(r->d, "known here: %s", zt_strbuf_cstr(&all));
+	if (near)
+		seen[zt_key_index(&r->map, near)] = true;
 	return -EINVAL;
 }
 
@@ -95,13 +106,15 @@ static int bad_word(const struct reader *r, const struct zt_key *k, const struct
 	size_t n = 0;
 
 	(void)snprintf(copy, sizeof(copy), "%s", k->values);
-	for (char *save = NULL, *w = strtok_r(copy, "|", &save); w && n < ZT_ARRAY_SIZE(words); w = strtok_r(NULL, "|", &save)) {
+	for (char *save = NULL, *w = strtok_r(copy, "|", &save); w && n < ZT_ARRAY_SIZE(words);
+	     w = strtok_r(NULL, "|", &save)) {
 		zt_strbuf_printf(&list, "%s%s", n ? ", " : "", w);
 		words[n++] = w;
 	}
 	near = zt_str_nearest(v->text, words, n);
 	zt_strbuf_escaped(&shown, v->text, v->n);
-	(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1108, v, "\"%.64s\" is not a value of %s", zt_strbuf_cstr(&shown), /* the result follows */
+	(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1108, v, "\"%.64s\" is not a value of %s",
+			  zt_strbuf_cstr(&shown), /* the result follows */
 			  k->name);
 	if (near)
 		zt_diag_hint(r->d, "did you mean \"%s\"?", near);
@@ -126,9 +139,11 @@ static int wrong_type(const struct reader *r, const struct zt_key *k, const stru
 	bool empty = v->kind == ZT_NODE_SCALAR && v->plain && !v->n;
 
 	if (empty)
-		(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1105, v, "\"%s\" has no value", k->name); /* the result follows */
+		(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1105, v, "\"%s\" has no value",
+				  k->name); /* the result follows */
 	else
-		(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1101, v, "\"%s\" must be %s", k->name, wanted[k->type]); /* as above */
+		(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1101, v, "\"%s\" must be %s", k->name,
+				  wanted[k->type]); /* as above */
 	if (k->type == ZT_TYPE_MAPS && empty)
 		zt_diag_hint(r->d, "write %s: [] for none", k->name);
 	else if (k->example)
@@ -163,8 +178,8 @@ static int check_number(const struct reader *r, const struct zt_key *k, const st
 		return 0;
 	if (v->kind != ZT_NODE_SCALAR || !v->n)
 		return wrong_type(r, k, v);
-	return zt_doc_diag(r->doc, r->d, ZT_ERROR, 1109, v, "\"%s\" is a number from %llu to %llu", k->name, (unsigned long long)lo,
-			   (unsigned long long)hi);
+	return zt_doc_diag(r->doc, r->d, ZT_ERROR, 1109, v, "\"%s\" is a number from %llu to %llu", k->name,
+			   (unsigned long long)lo, (unsigned long long)hi);
 }
 
 static int check_bool(const struct reader *r, const struct zt_key *k, const struct zt_node *v)
@@ -189,7 +204,9 @@ static int check_type(const struct reader *r, const struct zt_key *k, const stru
 	case ZT_TYPE_WORD:
 		return check_word(r, k, v);
 	case ZT_TYPE_WORD_OR_MAP:
-		return v->kind == ZT_NODE_MAP ? 0 : v->kind == ZT_NODE_SCALAR ? check_word(r, k, v) : wrong_type(r, k, v);
+		return v->kind == ZT_NODE_MAP	   ? 0
+		       : v->kind == ZT_NODE_SCALAR ? check_word(r, k, v)
+						   : wrong_type(r, k, v);
 	case ZT_TYPE_BOOL:
 		return check_bool(r, k, v);
 	case ZT_TYPE_NUMBER:
@@ -207,7 +224,8 @@ static int check_type(const struct reader *r, const struct zt_key *k, const stru
 
 static int missing(const struct reader *r, const struct zt_key *k, const struct zt_node *node)
 {
-	(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1104, node->first ? node->first : node, "\"%s\" is missing", k->name); /* collected */
+	(void)zt_doc_diag(r->doc, r->d, ZT_ERROR, 1104, node->first ? node->first : node, "\"%s\" is missing",
+			  k->name); /* collected */
 	if (k->type == ZT_TYPE_WORD && strchr(k->values, '|'))
 		zt_diag_hint(r->d, "one of %s: %s", k->name, k->values);
 	else
@@ -224,7 +242,7 @@ static int read_map(const struct reader *r, const struct zt_node *node, bool len
 		size_t i = zt_key_index(&r->map, key->text);
 
 		if (i == r->map.n) {
-			result = unknown_key(r, key);
+			result = unknown_key(r, key, seen);
 			continue;
 		}
 		seen[i] = true;
@@ -239,13 +257,14 @@ static int read_map(const struct reader *r, const struct zt_node *node, bool len
 	return result;
 }
 
-int zt_fields_read(const struct zt_doc *doc, enum zt_map_id map, const struct zt_node *node, bool lenient, struct zt_fields *ret,
-		   struct zt_diags *d)
+int zt_fields_read(const struct zt_doc *doc, enum zt_map_id map, const struct zt_node *node, bool lenient,
+		   struct zt_fields *ret, struct zt_diags *d)
 {
 	struct reader r = {.doc = doc, .d = d, .map = zt_map(map)};
 
 	*ret = (struct zt_fields){0};
 	if (node->kind == ZT_NODE_MAP)
 		return read_map(&r, node, lenient, ret);
-	return zt_doc_diag(doc, d, ZT_ERROR, 1103, node, "here stands one entry of %s: it must be a mapping of keys", r.map.title);
+	return zt_doc_diag(doc, d, ZT_ERROR, 1103, node, "here stands one entry of %s: it must be a mapping of keys",
+			   r.map.title);
 }

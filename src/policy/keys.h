@@ -66,7 +66,7 @@ static inline const struct zt_node *zt_value_of(const struct zt_node *key)
 
 /* Sorts node into ret; complains about unknown keys, wrong types and words, missing keys: 0 or -EINVAL.
  * Fields that were wrong are left out of ret. lenient: missing keys are no error. */
-int zt_fields_read(const struct zt_doc *doc, enum zt_map_id map, const struct zt_node *node, bool lenient, struct zt_fields *ret,
-		   struct zt_diags *d);
+int zt_fields_read(const struct zt_doc *doc, enum zt_map_id map, const struct zt_node *node, bool lenient,
+		   struct zt_fields *ret, struct zt_diags *d);
 /* Place of the node's text in "a|b|c"; -1 when NULL. The word was checked before. */
 int zt_word_index(const char *values, const char *word);

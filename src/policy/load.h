@@ -36,7 +36,7 @@ struct zt_source {
 
 struct zt_account { /* a user or a group */
 	char *name;
-	uint32_t id, gid;   /* gid: primary group of a user */
+	uint32_t id, gid;    /* gid: primary group of a user */
 	bool known, members; /* members: supplementary ones (groups) */
 };
 struct zt_names {
@@ -117,7 +117,8 @@ void zt_sets_done(struct zt_load *l);
 int zt_hosts_read(struct zt_load *l, const struct zt_node *v, struct zt_addr_ranges *ret);
 int zt_ports_read(struct zt_load *l, const struct zt_node *v, struct zt_u32_ranges *ret);
 int zt_protocols_read(struct zt_load *l, const struct zt_node *v, struct zt_u32_ranges *ret);
-int zt_range_read(struct zt_load *l, const struct zt_node *v, uint32_t lo, uint32_t hi, struct zt_u32_range *ret); /* "5", "5-7"; silent */
+int zt_range_read(struct zt_load *l, const struct zt_node *v, uint32_t lo, uint32_t hi,
+		  struct zt_u32_range *ret); /* "5", "5-7"; silent */
 int zt_count_ranges(struct zt_load *l, const struct zt_node *v, size_t n);
 int zt_name_check(struct zt_load *l, const struct zt_node *key, const char *what); /* of a set or an identity */
 

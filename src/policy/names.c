@@ -34,7 +34,8 @@ static int load_users(struct zt_names *n, const char *root)
 	int r = 0;
 
 	while (f && !r && (pw = fgetpwent(f))) {
-		struct zt_account *a = zt_strmap_get(&n->users, pw->pw_name) ? NULL : account_new(n, &n->users, pw->pw_name);
+		struct zt_account *a = zt_strmap_get(&n->users, pw->pw_name) ? NULL
+									     : account_new(n, &n->users, pw->pw_name);
 
 		if (a)
 			*a = (struct zt_account){.name = a->name, .id = pw->pw_uid, .gid = pw->pw_gid, .known = true};
@@ -64,10 +65,12 @@ static int load_groups(struct zt_names *n, const char *root)
 	int r = 0;
 
 	while (f && !r && (g = fgetgrent(f))) {
-		struct zt_account *a = zt_strmap_get(&n->groups, g->gr_name) ? NULL : account_new(n, &n->groups, g->gr_name);
+		struct zt_account *a = zt_strmap_get(&n->groups, g->gr_name) ? NULL
+									     : account_new(n, &n->groups, g->gr_name);
 
 		if (a)
-			*a = (struct zt_account){.name = a->name, .id = g->gr_gid, .known = true, .members = has_members(n, g)};
+			*a = (struct zt_account){
+				.name = a->name, .id = g->gr_gid, .known = true, .members = has_members(n, g)};
 		else if (!zt_strmap_get(&n->groups, g->gr_name))
 			r = -ENOMEM;
 	}

@@ -9,7 +9,9 @@
 
 const char *zt_action_name(enum zt_action a)
 {
-	static const char *const names[] = {[ZT_ACTION_ALLOW] = "allow", [ZT_ACTION_DENY] = "deny", [ZT_ACTION_REJECT] = "reject",
+	static const char *const names[] = {[ZT_ACTION_ALLOW] = "allow",
+					    [ZT_ACTION_DENY] = "deny",
+					    [ZT_ACTION_REJECT] = "reject",
 					    [ZT_ACTION_OBSERVE] = "observe"};
 
 	return names[a];
@@ -17,7 +19,8 @@ const char *zt_action_name(enum zt_action a)
 
 const char *zt_direction_name(enum zt_direction d)
 {
-	static const char *const names[] = {[ZT_DIR_EGRESS] = "egress", [ZT_DIR_INGRESS] = "ingress", [ZT_DIR_FORWARD] = "forward"};
+	static const char *const names[] = {
+		[ZT_DIR_EGRESS] = "egress", [ZT_DIR_INGRESS] = "ingress", [ZT_DIR_FORWARD] = "forward"};
 
 	return names[d];
 }
@@ -30,10 +33,12 @@ const char *zt_shown(const struct zt_node *node)
 	char *out = buffers[turn++ % 4];
 	size_t cut = 128;
 
-	zt_strbuf_escaped(&b, node->kind == ZT_NODE_SCALAR ? node->text : "", node->kind == ZT_NODE_SCALAR ? node->n : 0);
+	zt_strbuf_escaped(&b, node->kind == ZT_NODE_SCALAR ? node->text : "",
+			  node->kind == ZT_NODE_SCALAR ? node->n : 0);
 	while (b.len > cut && (b.buf[cut] & 0xc0) == 0x80)
 		cut--;
-	(void)snprintf(out, sizeof(buffers[0]), "%.*s%s", (int)ZT_MIN(b.len, cut), zt_strbuf_cstr(&b), b.len > cut ? "..." : "");
+	(void)snprintf(out, sizeof(buffers[0]), "%.*s%s", (int)ZT_MIN(b.len, cut), zt_strbuf_cstr(&b),
+		       b.len > cut ? "..." : "");
 	return out;
 }
 
@@ -94,19 +99,23 @@ static int read_source(struct zt_load *l, struct zt_source *s)
 	return r;
 }
 
-static void warn_unused(struct zt_load *l)
+static void warn_unused_in(struct zt_load *l, const struct zt_source *s)
 {
-	for (size_t i = 0; i < l->sets.cap; i++) {
-		const struct zt_set *s = l->sets.v[i].value;
+	const struct zt_node *sets = zt_field(&s->fields, ROOT, SETS),
+			     *identities = zt_field(&s->fields, ROOT, IDENTITIES);
 
-		if (s && !s->used)
-			(void)zt_doc_diag(s->doc, l->d, ZT_WARNING, 1226, s->key, "no rule uses the set \"%s\"", zt_shown(s->key));
+	l->doc = &s->doc;
+	for (const struct zt_node *key = sets ? sets->first : NULL; key; key = key->next) {
+		const struct zt_set *set = zt_strmap_get(&l->sets, key->text);
+
+		if (set && !set->used)
+			zt_warn(l, 1226, key, "no rule uses the set \"%s\"", zt_shown(key));
 	}
-	for (size_t i = 0; i < l->identities.cap; i++) {
-		const struct zt_identity *id = l->identities.v[i].value;
+	for (const struct zt_node *key = identities ? identities->first : NULL; key; key = key->next) {
+		const struct zt_identity *id = zt_strmap_get(&l->identities, key->text);
 
 		if (id && !id->used)
-			(void)zt_doc_diag(id->doc, l->d, ZT_WARNING, 1227, id->key, "no rule uses the identity \"%s\"", zt_shown(id->key));
+			zt_warn(l, 1227, key, "no rule uses the identity \"%s\"", zt_shown(key));
 	}
 }
 
@@ -125,9 +134,31 @@ static int load(struct zt_load *l, const char *name, const char *text, size_t le
 		r = zt_also(r, read_names(l));
 	if (r != -ENOMEM)
 		r = zt_also(r, read_source(l, l->sources[0]));
-	if (!r)
-		warn_unused(l);
+	for (size_t i = 0; !r && i < l->n_sources; i++)
+		warn_unused_in(l, l->sources[i]);
 	return r;
+}
+
+static size_t file_place(const struct zt_policy *p, const char *file)
+{
+	size_t i = 0;
+
+	while (file && i < p->n_files && strcmp(p->files[i], file) != 0)
+		i++;
+	return i;
+}
+
+/* As a reader goes through the files: by file, line and column. */
+static int compare(const void *a, const void *b, void *arg)
+{
+	const struct zt_diag *x = a, *y = b;
+	size_t fx = file_place(arg, x->span.file), fy = file_place(arg, y->span.file);
+
+	if (fx != fy)
+		return fx < fy ? -1 : 1;
+	if (x->span.line != y->span.line)
+		return x->span.line < y->span.line ? -1 : 1;
+	return x->span.col < y->span.col ? -1 : x->span.col > y->span.col;
 }
 
 static void load_done(struct zt_load *l)
@@ -149,16 +180,20 @@ static void load_done(struct zt_load *l)
 	zt_strbuf_done(&l->source);
 }
 
-static int run(const char *name, const char *text, size_t len, const struct zt_policy_options *o, struct zt_policy **ret, struct zt_diags *d)
+static int run(const char *name, const char *text, size_t len, const struct zt_policy_options *o,
+	       struct zt_policy **ret, struct zt_diags *d)
 {
 	static const struct zt_policy_options none;
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = zt_new(struct zt_policy, 1);
 	ZT_CLEANUP(load_done) struct zt_load l = {.o = o ? o : &none, .d = d, .p = p, .now = zt_now()};
+	size_t before = d ? d->n : 0;
 	int r;
 
 	if (!p || !(p->name = zt_strdup(name)))
 		return -ENOMEM;
 	r = zt_settings_init(&p->settings) ?: load(&l, name, text, len);
+	if (d && d->n > before + 1)
+		qsort_r(d->items + before, d->n - before, sizeof(*d->items), compare, p);
 	if (r)
 		return r;
 	p->source_len = l.source.len;
@@ -174,8 +209,8 @@ int zt_policy_load(const char *path, const struct zt_policy_options *o, struct z
 	return run(path, NULL, 0, o, ret, d);
 }
 
-int zt_policy_parse(const char *name, const char *text, size_t len, const struct zt_policy_options *o, struct zt_policy **ret,
-		    struct zt_diags *d)
+int zt_policy_parse(const char *name, const char *text, size_t len, const struct zt_policy_options *o,
+		    struct zt_policy **ret, struct zt_diags *d)
 {
 	return run(name, text ? text : "", text ? len : 0, o, ret, d);
 }

@@ -28,7 +28,8 @@ static int name_twice(struct zt_load *l, const struct zt_node *v, size_t before)
 	const struct zt_span *first = &l->p->rules[before].span;
 
 	(void)zt_complain(l, 1202, v, "there is a rule \"%s\" already", zt_shown(v)); /* the result follows */
-	zt_diag_hint(l->d, "%s, line %u; names are unique, because logs and counters go by them", first->file, first->line);
+	zt_diag_hint(l->d, "%s, line %u; names are unique, because logs and counters go by them", first->file,
+		     first->line);
 	return -EINVAL;
 }
 
@@ -77,7 +78,8 @@ static int read_from(struct zt_load *l, struct reading *r)
 	if (!node)
 		return 0;
 	if (!node->n)
-		return empty_endpoint(l, node, "from", "user: \"*\" is everybody on this host, host: any is everywhere");
+		return empty_endpoint(l, node, "from",
+				      "user: \"*\" is everybody on this host, host: any is everywhere");
 	r->rule.from.given = true;
 	e = zt_fields_read(l->doc, ZT_MAP_FROM, node, false, &r->from, l->d);
 	e = zt_also(e, zt_whos_read(l, &r->from, true, &r->rule.from));
@@ -100,7 +102,8 @@ static int read_protocol(struct zt_load *l, struct reading *r)
 	if (e || !port || (ports && list->n))
 		return e;
 	(void)zt_complain(l, 1206, port, "\"%s\" has no ports", zt_shown(zt_first(proto))); /* the result follows */
-	zt_diag_hint(l->d, list->n ? "leave port: out, or name tcp, udp, both or sctp" : "protocol: both is tcp and udp");
+	zt_diag_hint(l->d,
+		     list->n ? "leave port: out, or name tcp, udp, both or sctp" : "protocol: both is tcp and udp");
 	return -EINVAL;
 }
 
@@ -145,13 +148,14 @@ static int check_direction(struct zt_load *l, const struct reading *r)
 	case ZT_DIR_INGRESS:
 		if (!from->n_whos)
 			return 0;
-		return contradiction(l, key, "what arrives from elsewhere has no local sender",
-				     "name the sender by host:, or leave direction: out for traffic between processes of this host");
+		return contradiction(
+			l, key, "what arrives from elsewhere has no local sender",
+			"name the sender by host:, or leave direction: out for traffic between processes of this host");
 	case ZT_DIR_FORWARD:
 		if (!from->n_whos && !to->n_whos)
 			return 0;
-		return contradiction(l, from->n_whos ? key : zt_field_key(&r->f, RULE, TO), "forwarded traffic has no local process",
-				     "name both ends by host:");
+		return contradiction(l, from->n_whos ? key : zt_field_key(&r->f, RULE, TO),
+				     "forwarded traffic has no local process", "name both ends by host:");
 	}
 	return 0;
 }
@@ -170,7 +174,9 @@ static int read_direction(struct zt_load *l, struct reading *r)
 	else {
 		(void)zt_complain(l, 1204, zt_field_key(&r->f, RULE, NAME), /* the result follows */
 				  "it is not clear whether this is about what leaves or what arrives");
-		zt_diag_hint(l->d, "add from: (user: \"*\" for what leaves, host: any for what arrives), or direction: egress, ingress or forward");
+		zt_diag_hint(
+			l->d,
+			"add from: (user: \"*\" for what leaves, host: any for what arrives), or direction: egress, ingress or forward");
 		return -EINVAL;
 	}
 	return v ? check_direction(l, r) : 0;
@@ -246,8 +252,12 @@ static void warn_members(struct zt_load *l, const struct zt_node *v)
 			continue;
 		if (!zt_names_group_has_members(l, gid))
 			continue;
-		zt_warn(l, 1224, i, "the group \"%s\" has members of whom it is not the primary group: the rule does not stop them", zt_shown(i));
-		zt_diag_hint(l->d, "the kernel looks at the primary group of a process only; deny users, or allow only who may");
+		zt_warn(l, 1224, i,
+			"the group \"%s\" has members of whom it is not the primary group: the rule does not stop them",
+			zt_shown(i));
+		zt_diag_hint(
+			l->d,
+			"the kernel looks at the primary group of a process only; deny users, or allow only who may");
 	}
 }
 
@@ -293,8 +303,9 @@ static int read_rule(struct zt_load *l, struct reading *r)
 		return e;
 	r->rule.span = zt_doc_span(l->doc, r->node->first ? r->node->first : r->node);
 	name = read_name(l, r);
-	sides = zt_also(read_from(l, r), read_to(l, r));
-	if (!sides)
+	sides = read_from(l, r);
+	sides = zt_also(sides, read_to(l, r));
+	if (!sides && !e) /* with an unknown key it would be a guess */
 		sides = read_direction(l, r);
 	e = zt_also(zt_also(e, name), sides);
 	e = zt_also(e, read_priority(r));

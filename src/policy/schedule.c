@@ -31,7 +31,8 @@ static int day_index(const char *s, size_t len)
 static unsigned parse_days(const char *s)
 {
 	const char *dash = strchr(s, '-');
-	int from = day_index(s, dash ? (size_t)(dash - s) : strlen(s)), to = dash ? day_index(dash + 1, strlen(dash + 1)) : from;
+	int from = day_index(s, dash ? (size_t)(dash - s) : strlen(s)),
+	    to = dash ? day_index(dash + 1, strlen(dash + 1)) : from;
 	unsigned bits = 0;
 
 	if (from < 0 || to < 0)

@@ -58,7 +58,8 @@ static json_t *of_type(const struct zt_key *k)
 	case ZT_TYPE_NUMBER:
 		return number(k->values);
 	case ZT_TYPE_LIST:
-		return json_pack("{s:[o,{s:s,s:i,s:o}]}", "anyOf", scalar(), "type", "array", "minItems", 1, "items", scalar());
+		return json_pack("{s:[o,{s:s,s:i,s:o}]}", "anyOf", scalar(), "type", "array", "minItems", 1, "items",
+				 scalar());
 	case ZT_TYPE_MAP:
 		return reference(k->sub);
 	case ZT_TYPE_MAPS:
@@ -73,7 +74,8 @@ static json_t *of_type(const struct zt_key *k)
 
 static bool describe(json_t *schema, const struct zt_key *k)
 {
-	ZT_FREE char *text = zt_asprintf("%s%s%s%s", k->doc, k->values ? " (" : "", k->values ? k->values : "", k->values ? ")" : "");
+	ZT_FREE char *text = zt_asprintf("%s%s%s%s", k->doc, k->values ? " (" : "", k->values ? k->values : "",
+					 k->values ? ")" : "");
 
 	return text && set(schema, "description", json_string(text));
 }
@@ -91,7 +93,8 @@ static json_t *of_map(enum zt_map_id id)
 		if (ok && m.keys[i].flags & ZT_KEY_REQUIRED && id != ZT_MAP_ROOT)
 			ok = json_array_append_new(required, json_string(m.keys[i].name)) == 0;
 	}
-	schema = json_pack("{s:s,s:s,s:o,s:b}", "type", "object", "description", m.doc, "properties", properties, "additionalProperties", 0);
+	schema = json_pack("{s:s,s:s,s:o,s:b}", "type", "object", "description", m.doc, "properties", properties,
+			   "additionalProperties", 0);
 	if (json_array_size(required) && schema)
 		(void)json_object_set(schema, "required", required); /* only fewer complaints of editors without it */
 	json_decref(required);
@@ -108,7 +111,9 @@ static json_t *whole(void)
 
 	for (enum zt_map_id id = ZT_MAP_ROOT + 1; ok && id < ZT_MAP_COUNT; id++)
 		ok = set(defs, zt_map(id).title, of_map(id));
-	schema = ok ? json_pack("{s:s,s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema", "title", "zt-segment policy") : NULL;
+	schema = ok ? json_pack("{s:s,s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema", "title",
+				"zt-segment policy")
+		    : NULL;
 	if (schema && json_object_update(schema, root) < 0) {
 		json_decref(schema);
 		schema = NULL;

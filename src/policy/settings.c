@@ -8,8 +8,12 @@ enum { LOG_LIMIT_MAX = 1000000, PREFIX_MAX = 60 };
 
 int zt_settings_init(struct zt_settings *s)
 {
-	*s = (struct zt_settings){.log_blocked = true, .preserve_ssh = true, .preserve_established = true, .log_limit = 10,
-				  .log_limit_per = ZT_PER_SECOND, .log_prefix = zt_strdup("ZT-BLOCKED: ")};
+	*s = (struct zt_settings){.log_blocked = true,
+				  .preserve_ssh = true,
+				  .preserve_established = true,
+				  .log_limit = 10,
+				  .log_limit_per = ZT_PER_SECOND,
+				  .log_prefix = zt_strdup("ZT-BLOCKED: ")};
 	return s->log_prefix ? 0 : -ENOMEM;
 }
 
@@ -93,7 +97,8 @@ int zt_settings_read(struct zt_load *l, const struct zt_node *node)
 		r = zt_also(r, read_defaults(l, v, s));
 	s->mode = (enum zt_mode)word(zt_field(&f, SETTINGS, MODE), "enforce|observe", ZT_MODE_ENFORCE);
 	s->block = (enum zt_block)word(zt_field(&f, SETTINGS, BLOCK), "reject|drop", ZT_BLOCK_REJECT);
-	s->loopback = (enum zt_loopback)word(zt_field(&f, SETTINGS, LOOPBACK), "enforce|observe|allow", ZT_LOOPBACK_ENFORCE);
+	s->loopback = (enum zt_loopback)word(zt_field(&f, SETTINGS, LOOPBACK), "enforce|observe|allow",
+					     ZT_LOOPBACK_ENFORCE);
 	set_bool(zt_field(&f, SETTINGS, LOG_BLOCKED), &s->log_blocked);
 	set_bool(zt_field(&f, SETTINGS, PRESERVE_SSH), &s->preserve_ssh);
 	set_bool(zt_field(&f, SETTINGS, PRESERVE_ESTABLISHED), &s->preserve_established);

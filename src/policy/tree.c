@@ -120,7 +120,9 @@ struct zt_span zt_doc_span(const struct zt_doc *doc, const struct zt_node *node)
 	line = ZT_MIN(node->line, doc->n_lines - 1);
 	start = zt_doc_offset(doc, node->line, node->col);
 	end = node->end_line == node->line ? zt_doc_offset(doc, node->end_line, node->end_col) : line_end(doc, line);
-	return (struct zt_span){.file = doc->name, .line = line + 1, .col = (uint32_t)(start - doc->lines[line]) + 1,
+	return (struct zt_span){.file = doc->name,
+				.line = line + 1,
+				.col = (uint32_t)(start - doc->lines[line]) + 1,
 				.len = end > start ? (uint32_t)(end - start) : 0};
 }
 
@@ -160,7 +162,8 @@ static struct zt_span span_of_byte(const struct zt_doc *doc, size_t at)
 		else
 			hi = mid;
 	}
-	return (struct zt_span){.file = doc->name, .line = lo + 1, .col = (uint32_t)(at - doc->lines[lo]) + 1, .len = 1};
+	return (struct zt_span){
+		.file = doc->name, .line = lo + 1, .col = (uint32_t)(at - doc->lines[lo]) + 1, .len = 1};
 }
 
 /* ---- from events to nodes ---- */
@@ -228,7 +231,8 @@ static int check_duplicate(struct build *b, struct level *l, struct zt_node *key
 		return 0;
 	zt_strbuf_escaped(&shown, key->text, key->n);
 	b->bad = true;
-	(void)zt_doc_diag(b->doc, b->d, ZT_ERROR, 1009, key, "the key \"%.64s\" stands here twice", zt_strbuf_cstr(&shown)); /* collected */
+	(void)zt_doc_diag(b->doc, b->d, ZT_ERROR, 1009, key, "the key \"%.64s\" stands here twice",
+			  zt_strbuf_cstr(&shown)); /* collected */
 	zt_diag_hint(b->d, "it was given first in line %u", first->line + 1);
 	return 0;
 }
@@ -279,7 +283,8 @@ static int add(struct build *b, struct zt_node *n)
 static int check_properties(struct build *b, const struct zt_node *n, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
 	if (anchor)
-		(void)complain(b, 1010, n, "anchors and aliases are not part of the language", "repeat the text, or use sets: and identities:");
+		(void)complain(b, 1010, n, "anchors and aliases are not part of the language",
+			       "repeat the text, or use sets: and identities:");
 	if (tag)
 		(void)complain(b, 1011, n, "YAML tags are not part of the language", "leave the tag (!...) out");
 	return 0;
@@ -356,7 +361,8 @@ static int on_document(struct build *b, const yaml_event_t *e)
 	if (!b->doc->root)
 		return 0;
 	at.end_line = at.line;
-	(void)complain(b, 1013, &at, "a second YAML document in one file", "a policy is one document; use include: for more files");
+	(void)complain(b, 1013, &at, "a second YAML document in one file",
+		       "a policy is one document; use include: for more files");
 	return -EINVAL;
 }
 

@@ -13,9 +13,9 @@ enum zt_node_kind { ZT_NODE_SCALAR, ZT_NODE_LIST, ZT_NODE_MAP };
 /* Lines and columns are libyaml's: from 0, columns in characters. */
 struct zt_node {
 	uint8_t kind;
-	bool plain;   /* scalar without quotes */
-	bool is_key;  /* of a mapping */
-	uint32_t n;   /* bytes of a scalar, children of a collection (pairs of a mapping) */
+	bool plain;  /* scalar without quotes */
+	bool is_key; /* of a mapping */
+	uint32_t n;  /* bytes of a scalar, children of a collection (pairs of a mapping) */
 	uint32_t line, col, end_line, end_col;
 	union {
 		const char *text;      /* scalar, NUL-terminated */
@@ -30,7 +30,7 @@ struct zt_doc {
 	const char *name; /* borrowed */
 	const char *text; /* borrowed, without a byte order mark */
 	size_t len;
-	bool ascii; /* then characters are bytes */
+	bool ascii;		  /* then characters are bytes */
 	uint32_t *lines, n_lines; /* offset of each line */
 	struct zt_node *root;	  /* NULL: the file has no content */
 	struct zt_arena_chunk *arena;

@@ -47,7 +47,8 @@ static int unknown_account(struct zt_load *l, const struct zt_node *v, bool grou
 	if (l->o->no_resolve)
 		return 0;
 	near = zt_names_nearest(l, v->text, group);
-	(void)zt_complain(l, group ? 1212 : 1211, v, "there is no %s \"%s\"", group ? "group" : "user", zt_shown(v)); /* the result follows */
+	(void)zt_complain(l, group ? 1212 : 1211, v, "there is no %s \"%s\"", group ? "group" : "user",
+			  zt_shown(v)); /* the result follows */
 	if (near)
 		zt_diag_hint(l->d, "did you mean \"%s\"?", near);
 	else if (group && !strcmp(v->text, "*"))
@@ -72,9 +73,12 @@ static int add_account(struct zt_load *l, const struct zt_node *v, bool group, b
 	if (zt_range_read(l, v, 0, ID_MAX, &range) == 0)
 		return zt_u32_ranges_add(ret, range.lo, range.hi);
 	if (!names || only(v->text, "0123456789-")) {
-		(void)zt_complain(l, 1213, v, "\"%s\" is not a number or range of numbers", zt_shown(v)); /* the result follows */
-		zt_diag_hint(l->d, names ? "0 to 4294967294, a range goes upwards" : "names are written %s: %s", group ? "group" : "user",
-			     zt_shown(v));
+		(void)zt_complain(l, 1213, v, "\"%s\" is not a number or range of numbers",
+				  zt_shown(v)); /* the result follows */
+		if (!names && !strchr("0123456789-", v->text[0]))
+			zt_diag_hint(l->d, "names are written %s: %s", group ? "group" : "user", zt_shown(v));
+		else
+			zt_diag_hint(l->d, "0 to 4294967294, a range goes upwards");
 		return -EINVAL;
 	}
 	r = group ? zt_names_group(l, v->text, &a) : zt_names_user(l, v->text, &a);
@@ -126,7 +130,9 @@ static int read_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node
 	if (path_ok(v->text + skip, n - skip) && strncmp(v->text, "/sys/fs/cgroup", 14) != 0)
 		return add_cgroup(l, w, v, zt_strndup(v->text + skip, n - skip), NULL);
 	(void)zt_complain(l, 1218, v, "\"%s\" is not a path of a control group", zt_shown(v)); /* the result follows */
-	zt_diag_hint(l->d, "the path below the cgroup2 mount, for example user.slice/user-1000.slice; without \".\", \"..\", blanks and quotes");
+	zt_diag_hint(
+		l->d,
+		"the path below the cgroup2 mount, for example user.slice/user-1000.slice; without \".\", \"..\", blanks and quotes");
 	return -EINVAL;
 }
 
@@ -137,7 +143,9 @@ static bool unit_ok(const char *s)
 
 	if (!only(s, allowed) || strlen(s) > 255 || s[0] == '.' || s[0] == '@')
 		return false;
-	for (const char *const *t = (const char *const[]){".slice", ".scope", ".socket", ".target", ".timer", ".mount", ".path", NULL}; *t; t++)
+	for (const char *const *t =
+		     (const char *const[]){".slice", ".scope", ".socket", ".target", ".timer", ".mount", ".path", NULL};
+	     *t; t++)
 		if (dot && !strcmp(dot, *t))
 			return false;
 	return true;
@@ -151,7 +159,8 @@ static int read_service(struct zt_load *l, struct zt_who *w, const struct zt_nod
 	int r = 0;
 
 	if (!unit_ok(v->text)) {
-		(void)zt_complain(l, 1217, v, "\"%s\" is not the name of a service", zt_shown(v)); /* the result follows */
+		(void)zt_complain(l, 1217, v, "\"%s\" is not the name of a service",
+				  zt_shown(v)); /* the result follows */
 		zt_diag_hint(l->d, "for example nginx.service; slices and scopes are named by cgroup:");
 		return -EINVAL;
 	}
@@ -160,7 +169,9 @@ static int read_service(struct zt_load *l, struct zt_who *w, const struct zt_nod
 		r = zt_service_cgroup(v->text, &path);
 		if (!path) {
 			free(unit);
-			return r == -ENOMEM ? r : zt_complain(l, 1217, v, "the service \"%s\" is not understood", zt_shown(v));
+			return r == -ENOMEM
+				       ? r
+				       : zt_complain(l, 1217, v, "the service \"%s\" is not understood", zt_shown(v));
 		}
 		known = path;
 		if (zt_strmap_put(&l->services, v->text, path) == 0)
@@ -313,8 +324,10 @@ static int who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b, 
 	if (r)
 		return r;
 	if (no_uid || no_gid || no_cgroup)
-		return never(l, at, no_uid ? "the users exclude each other" : no_gid ? "the groups exclude each other" :
-				    "the control groups exclude each other");
+		return never(l, at,
+			     no_uid   ? "the users exclude each other"
+			     : no_gid ? "the groups exclude each other"
+				      : "the control groups exclude each other");
 	return 0;
 }
 
@@ -351,8 +364,9 @@ static int read_cgroups(struct zt_load *l, struct zt_who *w, unsigned slot, cons
 
 static int label_key(struct zt_who *w, unsigned slot, const struct zt_node *v)
 {
-	static const char *const words[] = {[USER] = "", [UID] = "uid ", [GROUP] = "group ", [GID] = "gid ", [CGROUP] = "cgroup ",
-					    [SERVICE] = "", [EXE] = "", [APP] = "app ", [CONTAINER] = "container "};
+	static const char *const words[] = {[USER] = "",    [UID] = "uid ",	  [GROUP] = "group ",
+					    [GID] = "gid ", [CGROUP] = "cgroup ", [SERVICE] = "",
+					    [EXE] = "",	    [APP] = "app ",	  [CONTAINER] = "container "};
 	ZT_FREE char *text = zt_as_written(v), *label = text ? zt_asprintf("%s%s", words[slot], text) : NULL;
 
 	return label ? add_label(w, label) : -ENOMEM;
@@ -432,7 +446,8 @@ static int add_who(struct zt_endpoint *ep, struct zt_who *w)
 	return 0;
 }
 
-static int add_alternative(struct zt_load *l, const struct zt_node *v, const struct zt_who *base, struct zt_endpoint *ep)
+static int add_alternative(struct zt_load *l, const struct zt_node *v, const struct zt_who *base,
+			   struct zt_endpoint *ep)
 {
 	const struct zt_identity *id = identity_find(l, v);
 	ZT_CLEANUP(zt_who_done) struct zt_who w = {0};
@@ -468,7 +483,8 @@ static int identity_add(struct zt_load *l, const struct zt_node *key)
 	struct zt_identity *id;
 
 	if (before) {
-		(void)zt_complain(l, 1234, key, "there is an identity \"%s\" already", zt_shown(key)); /* the result follows */
+		(void)zt_complain(l, 1234, key, "there is an identity \"%s\" already",
+				  zt_shown(key)); /* the result follows */
 		zt_diag_hint(l->d, "%s, line %u", before->doc->name, before->key->line + 1);
 		return -EINVAL;
 	}
@@ -501,8 +517,9 @@ int zt_identities_read(struct zt_load *l, const struct zt_node *node)
 	int r = 0;
 
 	for (const struct zt_node *key = node->first; key && r != -ENOMEM; key = key->next) {
-		int e = zt_also(zt_name_check(l, key, "an identity"), identity_add(l, key));
+		int e = zt_name_check(l, key, "an identity");
 
+		e = zt_also(e, identity_add(l, key));
 		if (!e)
 			e = identity_fill(l, zt_strmap_get(&l->identities, key->text));
 		r = zt_also(r, e);
