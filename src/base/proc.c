@@ -210,7 +210,10 @@ bool zt_netns_is_initial(void)
 {
 	struct stat mine, first;
 
-	if (stat("/proc/self/ns/net", &mine) < 0 || stat("/proc/1/ns/net", &first) < 0)
+	if (stat("/proc/self/ns/net", &mine) < 0)
 		return true;
+	/* Where process 1 cannot be looked at: this setting of the whole machine is shown in the initial namespace only. */
+	if (stat("/proc/1/ns/net", &first) < 0)
+		return access("/proc/sys/net/core/netdev_max_backlog", F_OK) == 0 || access("/proc/sys/net/core/somaxconn", F_OK) < 0;
 	return mine.st_ino == first.st_ino && mine.st_dev == first.st_dev;
 }
