@@ -152,6 +152,8 @@ void zt_cli_done(struct zt_cli *c);
 #define zt_opt(c, o) ((c)->args.value[ZT_OPT_##o])
 /* The engine asked for, else the one that enforces here now, else the first usable. An exit code. */
 int zt_cli_engine(struct zt_cli *c);
+/* The engine (but skip) that holds something of ours now, damaged or not; NULL. */
+const struct zt_engine *zt_cli_active_engine(const char *instance, const struct zt_engine *skip);
 int zt_cli_engine_or_nft(struct zt_cli *c); /* for what touches no kernel: asked for, else nft */
 struct zt_apply_ctx zt_cli_apply_ctx(struct zt_cli *c);
 const char *zt_cli_policy_path(const struct zt_cli *c);

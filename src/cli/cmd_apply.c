@@ -143,6 +143,20 @@ static int apply_ruleset(struct zt_cli *c, const struct zt_policy *p, struct zt_
 	return zt_apply_report(c, &result, o->dry_run);
 }
 
+/* Two engines at once would enforce both policies, and nobody could tell which of them denied. */
+static int refuse_second_engine(struct zt_cli *c)
+{
+	const struct zt_engine *other = !strcmp(c->engine->name, "memory")
+						? NULL
+						: zt_cli_active_engine(c->instance, c->engine);
+
+	if (!other)
+		return 0;
+	return zt_cli_error(c, ZT_EXIT_FAILED, 5020, "\"zt-segment flush\" first, or leave --engine out",
+			    "%s enforces here now, and not %s", zt_engine_title(other->name),
+			    zt_engine_title(c->engine->name));
+}
+
 int zt_cmd_apply(struct zt_cli *c)
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
@@ -150,6 +164,8 @@ int zt_cmd_apply(struct zt_cli *c)
 	struct zt_apply_options o;
 	int code = zt_apply_options_from(c, &o);
 
+	if (!code)
+		code = refuse_second_engine(c);
 	if (code)
 		return code;
 	zt_cli_info(c, "Loading micro-segmentation rules from %s", zt_cli_policy_path(c));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The second half of a transaction: confirm, rollback, refresh, restore. */
 #include <jansson.h>
+#include <string.h>
 
 #include "cli/cli.h"
 
@@ -16,6 +17,22 @@ static int confirmed(struct zt_cli *c, uint64_t generation)
 	return 0;
 }
 
+/* Was the newest generation taken back before it was confirmed? */
+static bool rolled_back(const struct zt_apply_ctx *ctx)
+{
+	struct zt_generation *g = NULL, *newest = NULL;
+	bool result = false;
+	size_t n = 0;
+
+	if (zt_history(ctx, &g, &n, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		newest = !newest || g[i].number > newest->number ? &g[i] : newest;
+	result = newest && newest->state && !strcmp(newest->state, "rolled-back");
+	zt_history_free(g, n);
+	return result;
+}
+
 int zt_cmd_confirm(struct zt_cli *c)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
@@ -24,6 +41,8 @@ int zt_cmd_confirm(struct zt_cli *c)
 
 	if (r >= 0)
 		return confirmed(c, generation);
+	if (r == -ENOENT && rolled_back(&ctx))
+		r = -ETIME;
 	if (r == -ENOENT && !c->diags.errors) {
 		fprintf(c->err, "zt-segment: nothing is waiting to be confirmed\n");
 		return ZT_EXIT_FAILED;
@@ -75,12 +94,28 @@ int zt_cmd_refresh(struct zt_cli *c)
 	return 0;
 }
 
+/* At boot nothing is active: the engine that the current generation was applied with. */
+static void engine_of_generation(struct zt_cli *c, struct zt_apply_ctx *ctx)
+{
+	struct zt_generation *g = NULL;
+	size_t n = 0;
+
+	if (zt_opt(c, ENGINE) || zt_history(ctx, &g, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (g[i].current && g[i].engine && zt_engine_by_name(g[i].engine))
+			c->engine = ctx->engine = zt_engine_by_name(g[i].engine);
+	zt_history_free(g, n);
+}
+
 int zt_cmd_restore(struct zt_cli *c)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	uint64_t generation = 0;
-	int r = zt_restore(&ctx, &generation, &c->diags);
+	int r;
 
+	engine_of_generation(c, &ctx);
+	r = zt_restore(&ctx, &generation, &c->diags);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);

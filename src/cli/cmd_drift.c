@@ -44,8 +44,12 @@ static void report(struct zt_cli *c, const struct zt_drift *d)
 		fprintf(c->out, "  Nothing of ours is in the kernel at all.\n");
 	else if (!zt_diff_empty(&d->diff))
 		zt_diff_print(c, &d->diff, d->expected, d->actual);
+	if (!d->expected) {
+		fprintf(c->out, "\"zt-segment apply FILE\" or \"zt-segment flush\" makes it clear again.\n");
+		return;
+	}
 	fprintf(c->out, "\"zt-segment rollback %llu\" or \"zt-segment apply FILE\" repairs it.\n",
-		(unsigned long long)(d->expected ? d->expected->generation : 0));
+		(unsigned long long)d->expected->generation);
 }
 
 static int changed(void *arg, uint32_t pid, const char *program, uint32_t nft_generation)

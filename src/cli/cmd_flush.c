@@ -8,6 +8,10 @@ int zt_cmd_flush(struct zt_cli *c)
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	int r = zt_flush(&ctx, &c->diags);
 
+	if (r >= 0 && !zt_opt(c, ENGINE)) { /* all of ours, whichever engine put it there */
+		ctx.engine = zt_cli_active_engine(c->instance, c->engine);
+		r = ctx.engine ? zt_flush(&ctx, &c->diags) : 0;
+	}
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);

@@ -86,8 +86,7 @@ static int list(struct zt_cli *c, const struct zt_generation *g, size_t n)
 		zt_colour(c, ZT_PLAIN));
 	for (size_t i = 0; i < n; i++)
 		list_one(c, &g[i]);
-	fprintf(c->out,
-		"\n* in force. \"history --show N\" prints the policy, \"rollback N\" goes back to it.\n");
+	fprintf(c->out, "\n* in force. \"history --show N\" prints the policy, \"rollback N\" goes back to it.\n");
 	return 0;
 }
 

@@ -93,7 +93,10 @@ void zt_cli_puts_escaped(FILE *f, const char *s)
 	ZT_STRBUF struct zt_strbuf b = {0};
 
 	zt_strbuf_escaped(&b, s, strlen(s));
-	fputs(zt_strbuf_cstr(&b), f);
+	for (const char *p = zt_strbuf_cstr(&b); *p; p++) {
+		p += p[0] == '\\' && p[1] == '"'; /* a quote alone harms no terminal */
+		fputc(*p, f);
+	}
 }
 
 void zt_age_format(zt_usec age, char buf[static 16])

@@ -176,8 +176,7 @@ void zt_cli_done(struct zt_cli *c)
 	zt_freep(&c->state_dir);
 }
 
-/* The engine that holds something of ours now, damaged or not. */
-static const struct zt_engine *active_engine(const char *instance)
+const struct zt_engine *zt_cli_active_engine(const char *instance, const struct zt_engine *skip)
 {
 	static const char *const names[] = {"nft", "iptables"};
 
@@ -185,7 +184,7 @@ static const struct zt_engine *active_engine(const char *instance)
 		const struct zt_engine *e = zt_engine_by_name(names[i]);
 		uint64_t generation;
 		char hash[65];
-		int r = e ? e->identify(instance, &generation, hash) : -ENOENT;
+		int r = e && e != skip ? e->identify(instance, &generation, hash) : -ENOENT;
 
 		if (r == 0 || r == -EUCLEAN)
 			return e;
@@ -204,7 +203,7 @@ int zt_cli_engine(struct zt_cli *c)
 				    "\"%s\" reads or changes the packet filter, which only root may",
 				    c->args.verb->name);
 	if (!c->engine)
-		c->engine = active_engine(c->instance);
+		c->engine = zt_cli_active_engine(c->instance, NULL);
 	if (!c->engine)
 		c->engine = zt_engine_by_name("auto");
 	if (!c->engine)

@@ -257,7 +257,8 @@ static void test_codes(void **state)
 		zt_code_at(i, &code, &title);
 		assert_in_range(code, 1000, 5999);
 		assert_true(zt_code_find(code, &other, &text));
-		assert_true(strlen(text) > 40);
+		if (strlen(text) < 20)
+			fail_msg("code %u is not explained", code);
 		for (size_t k = 0; k < i; k++) {
 			zt_code_at(k, &again, &other);
 			if (again == code)
