@@ -141,7 +141,7 @@ spoil() {
 	for n in $(seq 20); do
 		[ ! -d "$TREE/var/lib/zt-segment/default/generations/$n" ] || spoil "$n"
 	done
-	boot 'ip link add d0 type dummy && ip addr add 203.0.113.1/24 dev d0 && ip link set d0 up && ip route add default dev d0
+	boot 'ip link add d0 type veth peer name d1 && ip addr add 203.0.113.1/24 dev d0 && ip link set d0 up && ip link set d1 up && ip route add default dev d0
 		can 65534 127.0.0.1 22
 		timeout 2 setpriv --reuid=65534 --clear-groups --regid=65534 bash -c "exec 3>/dev/udp/203.0.113.9/9; echo x >&3" && echo "udp left" || echo "udp stayed"
 		zt-segment status | head -n 20'
