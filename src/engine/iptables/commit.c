@@ -54,9 +54,9 @@ static int swap(const char *instance, int family, const struct ipt_table *from, 
 
 static bool same(const struct ipt_table *live, const struct ipt_table *want)
 {
-	const char *chain, *comment;
+	struct ipt_difference at;
 
-	return live->linked[0] && live->linked[1] && live->linked[2] && ipt_table_compare(live, want, &chain, &comment) == 0;
+	return live->linked[0] && live->linked[1] && live->linked[2] && ipt_table_compare(live, want, &at) == 0;
 }
 
 static int swap_second(const char *instance, const struct ipt_state *live, const struct ipt_state *want, struct zt_diags *d)

@@ -90,8 +90,12 @@ int ipt_table_parse(const char *instance, const char *text, struct ipt_table *re
 void ipt_table_done(struct ipt_table *t);
 bool ipt_table_has_chain(const struct ipt_table *t, const char *chain);
 bool ipt_table_empty(const struct ipt_table *t); /* nothing of ours */
-/* First difference between two tables, linking apart: 0 none, else 1 and the chain (and comment, may be NULL), borrowed. */
-int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, const char **ret_chain, const char **ret_comment);
+/* First difference between two tables, linking apart: 0 none, else 1. All borrowed. */
+struct ipt_difference {
+	const char *chain;
+	const struct ipt_line *a, *b; /* NULL: no such line; both NULL: the chain is in one of the tables only */
+};
+int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, struct ipt_difference *ret);
 int ipt_table_carry(struct ipt_table *to, const struct ipt_table *from); /* counters of equal lines */
 char *ipt_table_meta(const struct ipt_table *t);			 /* comments of ZT-META put together; NULL on ENOMEM */
 /* The text for iptables-restore --noflush --counters that turns `from` into `to`; to NULL = nothing of ours. */

@@ -93,7 +93,8 @@ unsigned ipt_log_burst(const struct zt_settings *s)
 	return ZT_MIN(ZT_MIN(ZT_MAX(s->log_limit, 5u), most), 10000u);
 }
 
-static void prefix_text(struct zt_strbuf *out, const char *prefix, const char *rule, size_t max)
+/* `--log-prefix "…" `, nothing where there is no prefix */
+static void prefix_option(struct zt_strbuf *out, const char *option, const char *prefix, const char *rule, size_t max)
 {
 	ZT_FREE char *full = rule ? zt_asprintf("%srule=%s ", prefix, rule) : zt_strdup(prefix);
 
@@ -103,7 +104,11 @@ static void prefix_text(struct zt_strbuf *out, const char *prefix, const char *r
 	}
 	if (strlen(full) > max)
 		full[max] = '\0';
+	if (!*full)
+		return;
+	zt_strbuf_printf(out, "%s ", option);
 	ipt_quote(out, full);
+	zt_strbuf_char(out, ' ');
 }
 
 /* The kernel log has 29 bytes for the prefix: the name of the rule stands there only when it fits whole. */
@@ -119,10 +124,10 @@ static void log_chains(struct emit *e, const char *limit, const char *write, con
 	line(e, limit, "-m limit --limit %u/%s --limit-burst %u %s", s->log_limit, units[s->log_limit_per], ipt_log_burst(s),
 	     GOTO(write));
 	line(e, limit, NOTE("suppressed"));
-	prefix_text(&log, prefix, fits ? rule : NULL, LOG_PREFIX_MAX);
-	prefix_text(&nflog, prefix, rule, NFLOG_PREFIX_MAX);
-	line(e, write, NOTE("logged") "-j LOG --log-prefix %s --log-uid", zt_strbuf_cstr(&log));
-	line(e, write, "-j NFLOG --nflog-prefix %s --nflog-group %d", zt_strbuf_cstr(&nflog), ZT_NFLOG_GROUP);
+	prefix_option(&log, "--log-prefix", prefix, fits ? rule : NULL, LOG_PREFIX_MAX);
+	prefix_option(&nflog, "--nflog-prefix", prefix, rule, NFLOG_PREFIX_MAX);
+	line(e, write, NOTE("logged") "-j LOG %s--log-uid", zt_strbuf_cstr(&log));
+	line(e, write, "-j NFLOG %s--nflog-group %d", zt_strbuf_cstr(&nflog), ZT_NFLOG_GROUP);
 	if (zt_strbuf_error(&log) || zt_strbuf_error(&nflog))
 		e->lines.failed = true;
 }

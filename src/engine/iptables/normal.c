@@ -106,8 +106,13 @@ static void value(const char *option, const char *s, struct zt_strbuf *out)
 /* How many values an option takes; -1: it says nothing and is left out (with the one that follows). */
 static int arity(const char *option, const char *next)
 {
-	if (!strcmp(option, "-m") || (!strcmp(option, "--limit-burst") && next && !strcmp(next, "5")))
+	static const char *const defaults[][2] = {{"--limit-burst", "5"}, {"--datestop", "2038-01-19T03:14:07"}};
+
+	if (!strcmp(option, "-m"))
 		return -1;
+	for (size_t i = 0; next && i < ZT_ARRAY_SIZE(defaults); i++)
+		if (!strcmp(option, defaults[i][0]) && !strcmp(next, defaults[i][1]))
+			return -1;
 	if (!strcmp(option, "--tcp-flags"))
 		return 2;
 	return strcmp(option, "!") != 0 && strcmp(option, "--log-uid") != 0;

@@ -19,7 +19,7 @@ ZT_PRINTF(3, 4) static int damage(struct zt_diags *d, int family, const char *fm
 
 static int compare_family(int family, const struct ipt_table *live, const struct ipt_table *want, struct zt_diags *d)
 {
-	const char *chain = "", *comment = NULL;
+	struct ipt_difference at;
 	int r = 0, c;
 
 	for (int i = 0; i < 3; i++)
@@ -28,11 +28,13 @@ static int compare_family(int family, const struct ipt_table *live, const struct
 	for (size_t i = 0; i < live->links.n; i++)
 		if (!live->links.v[i].plain)
 			r = damage(d, family, "a rule of %s leads into our chains: %s", live->links.v[i].chain, live->links.v[i].args);
-	c = ipt_table_compare(live, want, &chain, &comment);
+	c = ipt_table_compare(live, want, &at);
 	if (c < 0)
 		return c;
+	if (c && !at.a && !at.b)
+		return damage(d, family, "chain %s is %s", at.chain, ipt_table_has_chain(live, at.chain) ? "not of the policy" : "missing");
 	if (c)
-		return damage(d, family, "chain %s was changed%s%s", chain, comment ? " at: " : "", comment ? comment : "");
+		return damage(d, family, "chain %s: \"%s\" instead of \"%s\"", at.chain, at.a ? at.a->args : "", at.b ? at.b->args : "");
 	return r;
 }
 

@@ -164,11 +164,13 @@ static int table_line(const char *instance, char *s, bool *in_filter, struct ipt
 {
 	if (*s == '*')
 		*in_filter = !strcmp(s, "*filter");
+	else if (!strcmp(s, "COMMIT"))
+		*in_filter = false;
 	else if (*s == ':' && *in_filter)
 		return chain_line(instance, s + 1, t);
 	else if ((*s == '-' || *s == '[') && *in_filter)
 		return rule_line(instance, s, t);
-	else if (*s && *s != '#' && *s != '-' && *s != '[' && *s != ':' && strcmp(s, "COMMIT") != 0)
+	else if (*s && *s != '#' && *s != '-' && *s != '[' && *s != ':')
 		return -EBADMSG;
 	return 0;
 }
@@ -186,8 +188,8 @@ int ipt_table_parse(const char *instance, const char *text, struct ipt_table *re
 			*next++ = '\0';
 		r = table_line(instance, p, &in_filter, &t);
 	}
-	if (r < 0)
-		return r;
+	if (r < 0 || in_filter) /* cut off before COMMIT */
+		return r ? r : -EBADMSG;
 	if (t.n_chains)
 		qsort(t.chains, t.n_chains, sizeof(*t.chains), compare_chains);
 	*ret = t;
@@ -242,24 +244,23 @@ static const char *chain_difference(const struct ipt_table *a, const struct ipt_
 	return NULL;
 }
 
-int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, const char **ret_chain, const char **ret_comment)
+int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, struct ipt_difference *ret)
 {
 	ZT_FREE struct at *x = sorted(&a->lines, compare_place), *y = sorted(&b->lines, compare_place);
 	const char *chain = chain_difference(a, b);
 
 	if (!x || !y)
 		return -ENOMEM;
-	*ret_comment = NULL;
-	*ret_chain = chain;
+	*ret = (struct ipt_difference){.chain = chain};
 	if (chain)
 		return 1;
 	for (size_t i = 0; i < a->lines.n || i < b->lines.n; i++) {
 		const struct ipt_line *l = i < a->lines.n ? x[i].line : NULL, *m = i < b->lines.n ? y[i].line : NULL;
+		int c = !l ? 1 : !m ? -1 : strcmp(l->chain, m->chain);
 
-		if (l && m && !strcmp(l->chain, m->chain) && !strcmp(l->normal, m->normal))
+		if (!c && !strcmp(l->normal, m->normal))
 			continue;
-		*ret_chain = l ? l->chain : m->chain;
-		*ret_comment = l && l->comment ? l->comment : m ? m->comment : NULL;
+		*ret = (struct ipt_difference){.chain = c <= 0 ? l->chain : m->chain, .a = c <= 0 ? l : NULL, .b = c >= 0 ? m : NULL};
 		return 1;
 	}
 	return 0;
