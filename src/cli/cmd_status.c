@@ -71,8 +71,13 @@ static void gather_pending(const struct zt_cli *c, struct state *s)
 static int gather(struct zt_cli *c, struct state *s)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
-	int r, code = zt_cli_raise(c, &s->rs);
+	int r, code = 0;
 
+	s->drift_known = zt_drift_check(&ctx, &s->drift, NULL) >= 0;
+	if (s->drift_known)
+		s->rs = ZT_TAKE(s->drift.actual); /* it was read just now: large rulesets take seconds */
+	if (!s->rs)
+		code = zt_cli_raise(c, &s->rs);
 	if (code && code != ZT_EXIT_INACTIVE)
 		return code;
 	gather_pending(c, s);
@@ -84,7 +89,6 @@ static int gather(struct zt_cli *c, struct state *s)
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	gather_updated(&ctx, s);
-	s->drift_known = zt_drift_check(&ctx, &s->drift, NULL) >= 0;
 	return 0;
 }
 

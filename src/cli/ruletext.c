@@ -6,16 +6,6 @@
 #include "cli/cli.h"
 #include "identity/identity.h"
 
-void zt_uid_text(uint32_t uid, struct zt_strbuf *out)
-{
-	ZT_FREE char *name = zt_user_name(uid);
-
-	if (name && (*name < '0' || *name > '9'))
-		zt_strbuf_printf(out, "%s (UID %u)", name, uid);
-	else
-		zt_strbuf_printf(out, "UID %u", uid);
-}
-
 void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out)
 {
 	for (size_t i = 0; i < l->n; i++) {
@@ -25,15 +15,45 @@ void zt_u32_ranges_text(const struct zt_u32_ranges *l, struct zt_strbuf *out)
 	}
 }
 
+/* A table of 100,000 rules asks for the same few names again and again, and each question reads the user database. */
+enum { NAMES = 8192 };
+struct names {
+	uint32_t id[NAMES];
+	char *name[NAMES];
+	char *(*look_up)(uint32_t id);
+};
+static struct names users = {.look_up = zt_user_name}, groups = {.look_up = zt_group_name};
+
+static const char *name_of(struct names *n, uint32_t id)
+{
+	uint32_t at = id % NAMES;
+
+	if (!n->name[at] || n->id[at] != id) {
+		free(n->name[at]);
+		n->name[at] = n->look_up(id);
+		n->id[at] = id;
+	}
+	return n->name[at];
+}
+
+void zt_uid_text(uint32_t uid, struct zt_strbuf *out)
+{
+	const char *name = name_of(&users, uid);
+
+	if (name && (*name < '0' || *name > '9'))
+		zt_strbuf_printf(out, "%s (UID %u)", name, uid);
+	else
+		zt_strbuf_printf(out, "UID %u", uid);
+}
+
 /* Names for single ids, ranges as numbers; prefix "uid " or "gid " where a bare number would be unclear. */
-static void ids_text(const struct zt_u32_ranges *l, const char *prefix, char *(*name_of)(uint32_t),
-		     struct zt_strbuf *out)
+static void ids_text(const struct zt_u32_ranges *l, const char *prefix, struct names *names, struct zt_strbuf *out)
 {
 	bool numbers = false;
 
 	for (size_t i = 0; i < l->n; i++) {
 		bool single = l->v[i].lo == l->v[i].hi;
-		ZT_FREE char *name = single ? name_of(l->v[i].lo) : NULL;
+		const char *name = single ? name_of(names, l->v[i].lo) : NULL;
 		bool named = name && (*name < '0' || *name > '9');
 
 		zt_strbuf_printf(out, "%s%s", i ? "," : "", named || numbers ? "" : prefix);
@@ -145,12 +165,12 @@ static void who_text(const struct zt_match *m, struct zt_strbuf *out)
 	const char *sep = "";
 
 	if (m->uid.n) {
-		ids_text(&m->uid, "uid ", zt_user_name, out);
+		ids_text(&m->uid, "uid ", &users, out);
 		sep = " ";
 	}
 	if (m->gid.n) {
 		zt_strbuf_printf(out, "%sgroup ", sep);
-		ids_text(&m->gid, "", zt_group_name, out);
+		ids_text(&m->gid, "", &groups, out);
 		sep = " ";
 	}
 	if (m->n_cgroups) {
