@@ -189,6 +189,13 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* A folder that is not there holds no files; one that cannot be read might. */
+static int on_glob_error(const char *path, int error)
+{
+	(void)path;
+	return error != ENOENT && error != ENOTDIR;
+}
+
 static int include_pattern(struct zt_load *l, struct zt_source *s, const struct zt_node *v)
 {
 	ZT_FREE char *pattern = beside(s->doc.name, v->text);
@@ -199,7 +206,7 @@ static int include_pattern(struct zt_load *l, struct zt_source *s, const struct 
 		return -ENOMEM;
 	if (!strpbrk(v->text, "*?["))
 		return include_file(l, s, pattern, v);
-	e = glob(pattern, GLOB_NOSORT, NULL, &g);
+	e = glob(pattern, GLOB_NOSORT, on_glob_error, &g);
 	if (e && e != GLOB_NOMATCH)
 		r = e == GLOB_NOSPACE ? -ENOMEM
 				      : zt_complain(l, 1301, v, "\"%s\" cannot be looked through", zt_shown(v));
