@@ -47,7 +47,7 @@ size_t zt_key_index(const struct zt_map *m, const char *name)
 {
 	size_t i = 0;
 
-	while (i < m->n && strcmp(m->keys[i].name, name) != 0)
+	while (i < m->n && (m->keys[i].name[0] != name[0] || strcmp(m->keys[i].name, name) != 0))
 		i++;
 	return i;
 }

@@ -14,18 +14,18 @@ static uint64_t hash(const char *s)
 	return h ^ h >> 32;
 }
 
-static struct zt_strmap_slot *find(const struct zt_strmap *m, const char *key)
+static struct zt_strmap_slot *find(const struct zt_strmap *m, const char *key, uint64_t h)
 {
-	size_t i = hash(key) & (m->cap - 1);
+	size_t i = h & (m->cap - 1);
 
-	while (m->v[i].key && strcmp(m->v[i].key, key) != 0)
+	while (m->v[i].key && (m->v[i].hash != h || strcmp(m->v[i].key, key) != 0))
 		i = (i + 1) & (m->cap - 1);
 	return &m->v[i];
 }
 
 void *zt_strmap_get(const struct zt_strmap *m, const char *key)
 {
-	return m->cap ? find(m, key)->value : NULL;
+	return m->cap ? find(m, key, hash(key))->value : NULL;
 }
 
 static int enlarge(struct zt_strmap *m)
@@ -37,7 +37,7 @@ static int enlarge(struct zt_strmap *m)
 		return -ENOMEM;
 	for (size_t i = 0; i < m->cap; i++)
 		if (m->v[i].key)
-			*find(&bigger, m->v[i].key) = m->v[i];
+			*find(&bigger, m->v[i].key, m->v[i].hash) = m->v[i];
 	free(m->v);
 	*m = bigger;
 	return 0;
@@ -46,12 +46,13 @@ static int enlarge(struct zt_strmap *m)
 int zt_strmap_put(struct zt_strmap *m, const char *key, void *value)
 {
 	struct zt_strmap_slot *slot;
+	uint64_t h = hash(key);
 
 	if (m->n * 2 >= m->cap && enlarge(m) < 0)
 		return -ENOMEM;
-	slot = find(m, key);
+	slot = find(m, key, h);
 	m->n += !slot->key;
-	*slot = (struct zt_strmap_slot){key, value};
+	*slot = (struct zt_strmap_slot){key, value, h};
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 struct zt_strmap_slot {
 	const char *key;
 	void *value;
+	uint64_t hash;
 };
 struct zt_strmap {
 	struct zt_strmap_slot *v;

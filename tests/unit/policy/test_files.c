@@ -234,9 +234,8 @@ static void bombs(void **state)
 	zt_strbuf_clear(&b);
 	for (int i = 0; i < 100000; i++)
 		zt_strbuf_printf(&b, "key%d: 1\n", i);
-	assert_int_equal(first_code(zt_strbuf_cstr(&b)), 1104);
 	zt_strbuf_str(&b, "key5: 1\n");
-	assert_int_equal(first_code(zt_strbuf_cstr(&b)), 1104);
+	assert_int_equal(first_code(zt_strbuf_cstr(&b)), 1107);
 	assert_true(zt_now_monotonic() - start < 20 * ZT_USEC_PER_SEC);
 }
 
