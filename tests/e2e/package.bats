@@ -66,7 +66,6 @@ tables() {
 	[ -L "$TREE/etc/systemd/system/sysinit.target.wants/zt-segment.service" ]
 	[ -L "$TREE/etc/systemd/system/multi-user.target.wants/zt-segment-refresh.path" ]
 	[ -L "$TREE/etc/systemd/system/timers.target.wants/zt-segment-refresh.timer" ]
-	inside systemd-analyze verify zt-segment.service zt-segment-refresh.service zt-segment-refresh.path zt-segment-refresh.timer
 	[ -z "$(tables)" ]
 	run inside zt-segment status
 	[ "$status" = 3 ]

@@ -31,6 +31,7 @@ drop_tree() {
 }
 
 # inside COMMAND...: in the tree, in a network namespace ($NS), mount and process namespace of its own; never in those of this host.
+# Process 1 of it is in that network namespace too, so that ZT_TEST would take it for the initial one.
 inside() {
 	# shellcheck disable=SC2016 # for the inner shell
 	nsenter --net="/run/netns/$NS" unshare -m -p -f --kill-child --propagation private sh -c '
@@ -40,6 +41,6 @@ inside() {
 		mount -t cgroup2 cgroup2 sys/fs/cgroup
 		mount -t tmpfs tmpfs run
 		mount --bind /dev dev
-		exec chroot . env -i ZT_TEST=1 DEBIAN_FRONTEND=noninteractive HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
+		exec chroot . env -i DEBIAN_FRONTEND=noninteractive HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"
 	' sh "$TREE" "$@" </dev/null
 }
