@@ -303,6 +303,11 @@ static void mapping(struct format *f, enum zt_map_id id, const struct zt_node *n
 }
 
 /* ---- only what is right can be formatted ---- */
+static int worse(int a, int b)
+{
+	return a ? a : b;
+}
+
 static int check(struct format *f, enum zt_map_id id, const struct zt_node *node)
 {
 	struct zt_map m = zt_map(id);
@@ -315,10 +320,10 @@ static int check(struct format *f, enum zt_map_id id, const struct zt_node *node
 													     : NULL;
 
 		if (below && (m.keys[i].type == ZT_TYPE_MAP || m.keys[i].type == ZT_TYPE_WORD_OR_MAP))
-			r = check(f, m.keys[i].sub, v) ?: r;
+			r = worse(r, check(f, m.keys[i].sub, v));
 		else
 			for (; below; below = below->next)
-				r = check(f, m.keys[i].sub, below->is_key ? below->value : below) ?: r;
+				r = worse(r, check(f, m.keys[i].sub, below->is_key ? below->value : below));
 	}
 	return r;
 }

@@ -87,7 +87,7 @@ static int read_file(struct zt_load *l, const char *path, const struct zt_node *
 	ZT_CLOSE int fd = -1;
 	int r;
 
-	if (!strcmp(path, "-")) {
+	if (!at && !strcmp(path, "-")) {
 		r = zt_fd_read_all(STDIN_FILENO, ZT_FILE_MAX, &s->text, ret_len);
 	} else {
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -478,10 +478,10 @@ int zt_doc_parse(struct zt_doc *doc, const char *name, const char *text, size_t 
 	struct build b = {.doc = doc, .d = d};
 	int r;
 
-	*doc = (struct zt_doc){.name = name, .text = text, .len = len};
+	*doc = (struct zt_doc){.name = name, .text = text ? text : "", .len = text ? len : 0};
 	if (len > ZT_FILE_MAX)
 		return zt_diag(d, ZT_ERROR, 1002, &(struct zt_span){.file = name}, "larger than 4 MiB");
-	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
+	if (doc->len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) {
 		doc->text += 3;
 		doc->len -= 3;
 	}
