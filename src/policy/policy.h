@@ -26,8 +26,8 @@ struct zt_settings {
 	enum zt_block block;	/* default reject */
 	enum zt_loopback loopback;
 	bool log_blocked, preserve_ssh, preserve_established; /* default true */
-	char *log_prefix;	   /* default "ZT-BLOCKED: "; at most 60 bytes, printable ASCII without quotes and backslashes */
-	uint32_t log_limit;	   /* messages per log_limit_per; default 10 per second */
+	char *log_prefix; /* default "ZT-BLOCKED: "; at most 60 bytes, printable ASCII without quotes and backslashes */
+	uint32_t log_limit; /* messages per log_limit_per; default 10 per second */
 	enum { ZT_PER_SECOND, ZT_PER_MINUTE, ZT_PER_HOUR, ZT_PER_DAY } log_limit_per;
 };
 
@@ -54,8 +54,8 @@ struct zt_who {
 	char *label; /* as written, for the From column: "web-user", "@web", "nginx.service", "uid 1000-1999" */
 };
 struct zt_endpoint {
-	bool given;		     /* the key from:/to: was there */
-	struct zt_who *whos;	     /* alternatives (identity lists); n == 0: no process identity was named */
+	bool given;	     /* the key from:/to: was there */
+	struct zt_who *whos; /* alternatives (identity lists); n == 0: no process identity was named */
 	size_t n_whos;
 	bool host_given;	     /* then an empty hosts list cannot happen */
 	struct zt_addr_ranges hosts; /* both families mixed; both `0.0.0.0/0` and `::/0` from "any"/"*" */
@@ -90,11 +90,12 @@ struct zt_policy_test {
 	bool has_uid, has_gid; /* egress: uid or cgroup or gid is needed */
 	uint32_t uid, gid;     /* gid: the user's primary group when only a user was named */
 	char *cgroup;	       /* path or NULL */
-	struct zt_addr src, dst; /* unset (family 0): any address of the family of the other; for egress src may be unset */
-	uint8_t proto;		 /* default tcp when a port is given */
-	uint16_t port;		 /* 0 with port_given false */
+	struct zt_addr src,
+		dst;   /* unset (family 0): any address of the family of the other; for egress src may be unset */
+	uint8_t proto; /* default tcp when a port is given */
+	uint16_t port; /* 0 with port_given false */
 	bool port_given;
-	zt_usec at; /* key `at:`, RFC 3339; 0 = now */
+	zt_usec at;	       /* key `at:`, RFC 3339; 0 = now */
 	enum zt_action expect; /* allow or deny (deny covers drop and reject), reject, observe */
 };
 
@@ -112,9 +113,9 @@ struct zt_policy {
 };
 
 struct zt_policy_options {
-	const char *root;	   /* --root DIR: names resolve against DIR/etc/passwd and group, no DNS; NULL = this host */
-	bool allow_unsafe_file;	   /* standard input and tests: skip the owner and mode checks of the file */
-	bool no_resolve;	   /* check syntax only: unknown users, groups and hostnames are not errors (fmt) */
+	const char *root; /* --root DIR: names resolve against DIR/etc/passwd and group, no DNS; NULL = this host */
+	bool allow_unsafe_file; /* standard input and tests: skip the owner and mode checks of the file */
+	bool no_resolve;	/* check syntax only: unknown users, groups and hostnames are not errors (fmt) */
 };
 
 /* Reads, validates and resolves. 0 and *ret set when there was no error (warnings may be in d), else -EINVAL / -errno with
@@ -129,8 +130,8 @@ void zt_policy_freep(struct zt_policy **p);
 /* Canonical YAML of one file (comments kept where they stand before or after a key), stable under itself. */
 int zt_policy_format(const char *name, const char *text, size_t len, struct zt_strbuf *out, struct zt_diags *d);
 /* Generated from the key table. */
-int zt_policy_schema(struct zt_strbuf *out);   /* JSON Schema draft 2020-12 */
-int zt_policy_man(struct zt_strbuf *out);      /* the key reference part of zt-segment.yaml.5.scd (scdoc) */
+int zt_policy_schema(struct zt_strbuf *out); /* JSON Schema draft 2020-12 */
+int zt_policy_man(struct zt_strbuf *out);    /* the key reference part of zt-segment.yaml.5.scd (scdoc) */
 
 const char *zt_action_name(enum zt_action a);
 const char *zt_direction_name(enum zt_direction d); /* "egress" "ingress" "forward" */

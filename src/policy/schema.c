@@ -89,7 +89,11 @@ static json_t *of_map(enum zt_map_id id)
 	for (size_t i = 0; ok && i < m.n; i++) {
 		json_t *one = of_type(&m.keys[i]);
 
-		ok = one && describe(one, &m.keys[i]) && set(properties, m.keys[i].name, one);
+		ok = one && describe(one, &m.keys[i]);
+		if (ok)
+			ok = set(properties, m.keys[i].name, one);
+		else
+			json_decref(one);
 		if (ok && m.keys[i].flags & ZT_KEY_REQUIRED && id != ZT_MAP_ROOT)
 			ok = json_array_append_new(required, json_string(m.keys[i].name)) == 0;
 	}
