@@ -44,7 +44,8 @@ static int wanted(const char *instance, char *const text[IPT_FAMILIES], struct i
 	return 0;
 }
 
-static int swap(const char *instance, int family, const struct ipt_table *from, const struct ipt_table *to, struct zt_diags *d)
+static int swap(const char *instance, int family, const struct ipt_table *from, const struct ipt_table *to,
+		struct zt_diags *d)
 {
 	ZT_STRBUF struct zt_strbuf text = {0};
 	int r = ipt_swap_text(instance, from, to, &text);
@@ -59,7 +60,8 @@ static bool same(const struct ipt_table *live, const struct ipt_table *want)
 	return live->linked[0] && live->linked[1] && live->linked[2] && ipt_table_compare(live, want, &at) == 0;
 }
 
-static int swap_second(const char *instance, const struct ipt_state *live, const struct ipt_state *want, struct zt_diags *d)
+static int swap_second(const char *instance, const struct ipt_state *live, const struct ipt_state *want,
+		       struct zt_diags *d)
 {
 	int r = zt_fault_step("iptables: between the families");
 
@@ -67,7 +69,8 @@ static int swap_second(const char *instance, const struct ipt_state *live, const
 }
 
 /* Each family is one atomic restore; when the second fails, the first gets back what it had. */
-static int swap_both(const char *instance, const struct ipt_state *live, const struct ipt_state *want, struct zt_diags *d)
+static int swap_both(const char *instance, const struct ipt_state *live, const struct ipt_state *want,
+		     struct zt_diags *d)
 {
 	const struct ipt_table *old = &live->t[IPT_4];
 	bool same4 = same(old, &want->t[IPT_4]), same6 = same(&live->t[IPT_6], &want->t[IPT_6]);
@@ -79,7 +82,8 @@ static int swap_both(const char *instance, const struct ipt_state *live, const s
 		return r;
 	r = swap_second(instance, live, want, d);
 	if (r < 0 && !same4 && swap(instance, IPT_4, &want->t[IPT_4], old->n_chains ? old : NULL, NULL) < 0)
-		(void)zt_diag(d, ZT_ERROR, 3206, NULL, "IPv4 has the new rules and IPv6 the old ones: putting IPv4 back failed too");
+		(void)zt_diag(d, ZT_ERROR, 3206, NULL,
+			      "IPv4 has the new rules and IPv6 the old ones: putting IPv4 back failed too");
 	return r;
 }
 
@@ -136,7 +140,8 @@ int ipt_load_text(const char *instance, const char *text, size_t len, struct zt_
 		r = wanted(instance, texts, &want);
 	}
 	if (!r && (!want.t[IPT_4].n_chains || !want.t[IPT_6].n_chains))
-		return zt_diag(d, ZT_ERROR, 3207, NULL, "this text holds no rules of instance %s", instance ? instance : "default");
+		return zt_diag(d, ZT_ERROR, 3207, NULL, "this text holds no rules of instance %s",
+			       instance ? instance : "default");
 	if (r == -EBADMSG)
 		return zt_diag(d, ZT_ERROR, 3207, NULL, "this text is damaged");
 	if (!r)
@@ -156,7 +161,8 @@ int ipt_flush(const char *instance, struct zt_diags *d)
 		if (!r)
 			r = ipt_table_parse(instance, text, &live);
 		if (r < 0)
-			(void)zt_diag_errno(d, 3205, r, "cannot read the iptables rules"); /* the other family is still tried */
+			(void)zt_diag_errno(d, 3205, r,
+					    "cannot read the iptables rules"); /* the other family is still tried */
 		else if (!ipt_table_empty(&live))
 			r = swap(instance, f, &live, NULL, d);
 		if (r < 0)

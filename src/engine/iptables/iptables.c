@@ -8,11 +8,13 @@ static int try_text(int family, const char *text)
 	return ipt_restore(family, text, strlen(text), true, NULL);
 }
 
-static const char core[] = "*filter\n:ZT-PROBE - [0:0]\n-A ZT-PROBE -m owner --uid-owner 0-10 -m conntrack --ctstate NEW --ctdir ORIGINAL "
-			   "-p 6 -m multiport --dports 1,2:3 -m comment --comment \"x\" -j REJECT --reject-with tcp-reset\n"
-			   "-A ZT-PROBE -m limit --limit 1/sec -j NFLOG --nflog-group 9044\n-A OUTPUT -j ZT-PROBE\nCOMMIT\n";
+static const char core[] =
+	"*filter\n:ZT-PROBE - [0:0]\n-A ZT-PROBE -m owner --uid-owner 0-10 -m conntrack --ctstate NEW --ctdir ORIGINAL "
+	"-p 6 -m multiport --dports 1,2:3 -m comment --comment \"x\" -j REJECT --reject-with tcp-reset\n"
+	"-A ZT-PROBE -m limit --limit 1/sec -j NFLOG --nflog-group 9044\n-A OUTPUT -j ZT-PROBE\nCOMMIT\n";
 static const char cgroups[] = "*filter\n-A OUTPUT -m cgroup --path \"\" -j ACCEPT\nCOMMIT\n";
-static const char times[] = "*filter\n-A OUTPUT -m time --timestart 01:00:00 --timestop 02:00:00 --weekdays Mon -j ACCEPT\nCOMMIT\n";
+static const char times[] =
+	"*filter\n-A OUTPUT -m time --timestart 01:00:00 --timestop 02:00:00 --weekdays Mon -j ACCEPT\nCOMMIT\n";
 static const char logs[] = "*filter\n-A OUTPUT -j LOG --log-prefix \"x\" --log-uid\nCOMMIT\n";
 
 static int optional(struct zt_caps *c, const char *text, const char *what, const char *why)
@@ -26,7 +28,8 @@ static int gaps(struct zt_caps *c, const char *version)
 	int r = why ? zt_caps_gap(c, "other programs' filter rules", why) : -ENOMEM;
 
 	if (!r)
-		r = zt_caps_gap(c, "raw frames (AF_PACKET)", "iptables has no egress hook of devices; use --engine nft");
+		r = zt_caps_gap(c, "raw frames (AF_PACKET)",
+				"iptables has no egress hook of devices; use --engine nft");
 	if (!r)
 		r = zt_caps_gap(c, "executables, containers, receivers", "this engine sees users, groups and cgroups");
 	if (!r)
@@ -58,7 +61,9 @@ static int probe(const char *instance, struct zt_caps *ret)
 		r = try_text(f, core);
 	ret->usable = r == 0;
 	if (r < 0) {
-		ret->why_not = zt_asprintf("%s: this kernel or process cannot load owner, conntrack, multiport, comment, limit, NFLOG", version);
+		ret->why_not = zt_asprintf(
+			"%s: this kernel or process cannot load owner, conntrack, multiport, comment, limit, NFLOG",
+			version);
 		return ret->why_not ? 0 : -ENOMEM;
 	}
 	return gaps(ret, version);

@@ -79,7 +79,7 @@ struct ipt_table {
 	size_t n_chains, cap_chains;
 	struct ipt_lines lines; /* in our chains, in order */
 	struct ipt_lines links; /* lines of chains of others that name a chain of ours */
-	bool linked[3];		/* by direction: the first rule of the built-in chain, and that one alone, jumps to ours */
+	bool linked[3]; /* by direction: the first rule of the built-in chain, and that one alone, jumps to ours */
 	bool first_seen[3];
 	bool others; /* rules of others are in the table */
 };
@@ -97,9 +97,10 @@ struct ipt_difference {
 };
 int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, struct ipt_difference *ret);
 int ipt_table_carry(struct ipt_table *to, const struct ipt_table *from); /* counters of equal lines */
-char *ipt_table_meta(const struct ipt_table *t);			 /* comments of ZT-META put together; NULL on ENOMEM */
+char *ipt_table_meta(const struct ipt_table *t); /* comments of ZT-META put together; NULL on ENOMEM */
 /* The text for iptables-restore --noflush --counters that turns `from` into `to`; to NULL = nothing of ours. */
-int ipt_swap_text(const char *instance, const struct ipt_table *from, const struct ipt_table *to, struct zt_strbuf *out);
+int ipt_swap_text(const char *instance, const struct ipt_table *from, const struct ipt_table *to,
+		  struct zt_strbuf *out);
 
 /* ---- run.c ---- */
 int ipt_save(int family, bool all_tables, char **ret);

@@ -12,7 +12,8 @@
 #define NFLOG_PREFIX_MAX 63
 #define SALTS 16
 
-const char *const ipt_builtin[3] = {[ZT_DIR_EGRESS] = "OUTPUT", [ZT_DIR_INGRESS] = "INPUT", [ZT_DIR_FORWARD] = "FORWARD"};
+const char *const ipt_builtin[3] = {
+	[ZT_DIR_EGRESS] = "OUTPUT", [ZT_DIR_INGRESS] = "INPUT", [ZT_DIR_FORWARD] = "FORWARD"};
 const char *const ipt_entry[3] = {[ZT_DIR_EGRESS] = "OUT", [ZT_DIR_INGRESS] = "IN", [ZT_DIR_FORWARD] = "FWD"};
 static const char letter[3] = {[ZT_DIR_EGRESS] = 'O', [ZT_DIR_INGRESS] = 'I', [ZT_DIR_FORWARD] = 'F'};
 static const char *const names[3] = {[ZT_DIR_EGRESS] = "out", [ZT_DIR_INGRESS] = "in", [ZT_DIR_FORWARD] = "fwd"};
@@ -80,7 +81,8 @@ static const char *target(const struct emit *e, const char *how, const char *nam
 /* ---- logging: kernel log and nflog behind one limit, what the limit swallows is counted ---- */
 static uint32_t limit_period(const struct zt_settings *s)
 {
-	static const uint32_t seconds[] = {[ZT_PER_SECOND] = 1, [ZT_PER_MINUTE] = 60, [ZT_PER_HOUR] = 3600, [ZT_PER_DAY] = 86400};
+	static const uint32_t seconds[] = {
+		[ZT_PER_SECOND] = 1, [ZT_PER_MINUTE] = 60, [ZT_PER_HOUR] = 3600, [ZT_PER_DAY] = 86400};
 
 	return s->log_limit ? seconds[s->log_limit_per] * LIMIT_SCALE / s->log_limit : 0;
 }
@@ -121,8 +123,8 @@ static void log_chains(struct emit *e, const char *limit, const char *write, con
 
 	chain(e, limit);
 	chain(e, write);
-	line(e, limit, "-m limit --limit %u/%s --limit-burst %u %s", s->log_limit, units[s->log_limit_per], ipt_log_burst(s),
-	     GOTO(write));
+	line(e, limit, "-m limit --limit %u/%s --limit-burst %u %s", s->log_limit, units[s->log_limit_per],
+	     ipt_log_burst(s), GOTO(write));
 	line(e, limit, NOTE("suppressed"));
 	prefix_option(&log, "--log-prefix", prefix, fits ? rule : NULL, LOG_PREFIX_MAX);
 	prefix_option(&nflog, "--nflog-prefix", prefix, rule, NFLOG_PREFIX_MAX);
@@ -142,14 +144,16 @@ static void end_packet(struct emit *e, const char *name, enum zt_direction dir, 
 	if (v == ZT_REJECT) {
 		line(e, name, "-p 6 -j REJECT --reject-with tcp-reset");
 		if (dir != ZT_DIR_EGRESS)
-			line(e, name, "-j REJECT --reject-with %s", e->family == IPT_4 ? "icmp-admin-prohibited" : "icmp6-adm-prohibited");
+			line(e, name, "-j REJECT --reject-with %s",
+			     e->family == IPT_4 ? "icmp-admin-prohibited" : "icmp6-adm-prohibited");
 	}
 	line(e, name, "-j DROP");
 }
 
 static bool softens_loopback(const struct emit *e, enum zt_direction dir, enum zt_verdict v)
 {
-	return dir == ZT_DIR_EGRESS && (v == ZT_DROP || v == ZT_REJECT) && e->rs->settings.loopback == ZT_LOOPBACK_OBSERVE;
+	return dir == ZT_DIR_EGRESS && (v == ZT_DROP || v == ZT_REJECT) &&
+	       e->rs->settings.loopback == ZT_LOOPBACK_OBSERVE;
 }
 
 static void verdict_chain(enum zt_direction dir, enum zt_verdict v, char buf[static 3])
@@ -243,8 +247,8 @@ static void deciding(struct emit *e, const char *name, const char *match, const 
 }
 
 /* Every combination of values as a line. */
-static void direct(struct emit *e, const char *name, const struct ipt_box *b, size_t dim, const char *match, const struct zt_rule *r,
-		   uint64_t hash)
+static void direct(struct emit *e, const char *name, const struct ipt_box *b, size_t dim, const char *match,
+		   const struct zt_rule *r, uint64_t hash)
 {
 	ZT_STRBUF struct zt_strbuf m = {0};
 
@@ -357,8 +361,8 @@ static void essentials(struct emit *e, const char *name, bool in)
 
 	for (size_t i = 0; e->family == IPT_6 && i < ZT_ARRAY_SIZE(types); i++)
 		if (in || !types[i].in_only)
-			line(e, name, "-p 58 -m icmp6 --icmpv6-type %u -m hl --hl-eq %u " NOTE("essential") "-j ACCEPT", types[i].type,
-			     types[i].hops);
+			line(e, name, "-p 58 -m icmp6 --icmpv6-type %u -m hl --hl-eq %u " NOTE("essential") "-j ACCEPT",
+			     types[i].type, types[i].hops);
 }
 
 #define RESET "-p 6 -m tcp --tcp-flags RST RST "
@@ -366,16 +370,20 @@ static void essentials(struct emit *e, const char *name, bool in)
 /* Packets of other protocols than TCP are judged again, each one, in the direction their sender opened. */
 static void output_chains(struct emit *e)
 {
+	static const unsigned paired[] = {1, 6, 17, 33, 58, 132, 136};
 	const struct zt_settings *s = &e->rs->settings;
 
+	if (s->loopback == ZT_LOOPBACK_ALLOW)
+		line(e, "OUT", "-o lo " NOTE("loopback") "-j ACCEPT");
 	line(e, "OUT", STATE "ESTABLISHED %s", GOTO("OE"));
 	line(e, "OUT", STATE "RELATED %s", GOTO("OL"));
 	line(e, "OUT", STATE "INVALID %s", GOTO("OI"));
 	essentials(e, "OUT", false);
-	if (s->loopback == ZT_LOOPBACK_ALLOW)
-		line(e, "OUT", "-o lo " NOTE("loopback") "-j ACCEPT");
 	line(e, "OUT", "%s", GOTO("OP"));
-	line(e, "OE", "-m conntrack --ctdir REPLY " NOTE("established") "-j ACCEPT");
+	line(e, "OE", "! -o lo -m conntrack --ctdir REPLY " NOTE("established") "-j ACCEPT");
+	/* A packet to oneself of a protocol without ports looks the same in both directions: it is no answer to anything. */
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(paired); i++)
+		line(e, "OE", "-o lo -p %u -m conntrack --ctdir REPLY " NOTE("established") "-j ACCEPT", paired[i]);
 	if (!s->preserve_established)
 		line(e, "OE", "-p 6 " OWNED " %s", GOTO("OP"));
 	line(e, "OE", "-p 6 " NOTE("established") "-j ACCEPT");
@@ -437,7 +445,8 @@ static int meta_chain(struct emit *e)
 	int r = ipt_meta_make(e->rs, e->family == IPT_4, &meta);
 
 	for (size_t at = 0; !r && at < meta.len; at += IPT_COMMENT_CHUNK)
-		line(e, "META", "-m comment --comment \":%.*s\"", (int)ZT_MIN(meta.len - at, (size_t)IPT_COMMENT_CHUNK), meta.buf + at);
+		line(e, "META", "-m comment --comment \":%.*s\"", (int)ZT_MIN(meta.len - at, (size_t)IPT_COMMENT_CHUNK),
+		     meta.buf + at);
 	return r;
 }
 
@@ -469,7 +478,8 @@ static void emit_done(struct emit *e)
 
 static int family_text(const struct zt_ruleset *rs, int family, unsigned salt, char **ret)
 {
-	static const char *const fixed[] = {"META", "OUT", "OE", "OL", "OI", "OP", "IN", "IE", "IL", "IW", "IP", "FWD", "FP"};
+	static const char *const fixed[] = {"META", "OUT", "OE", "OL", "OI",  "OP", "IN",
+					    "IE",   "IL",  "IW", "IP", "FWD", "FP"};
 	ZT_CLEANUP(emit_done) struct emit e = {.rs = rs, .family = family, .salt = salt};
 	ZT_STRBUF struct zt_strbuf out = {0};
 	int r;
@@ -507,7 +517,8 @@ static int refuse(const struct zt_ruleset *rs, struct zt_diags *d)
 		if (ipt_rule_refuse(rs, &rs->rules[i], d) < 0)
 			r = -ENOTSUP;
 	if (!ipt_log_burst(&rs->settings)) {
-		(void)zt_diag(d, ZT_ERROR, 3201, NULL, "log_limit: the iptables engine takes at least 1 and at most 10000 messages a second");
+		(void)zt_diag(d, ZT_ERROR, 3201, NULL,
+			      "log_limit: the iptables engine takes at least 1 and at most 10000 messages a second");
 		r = -ENOTSUP;
 	}
 	return r;

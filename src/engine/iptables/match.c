@@ -70,15 +70,18 @@ static int add_windows(const struct zt_rule *rule, struct ipt_values *l)
 	if (!rule->n_windows && rule->expires)
 		return add(l, "-m time%s", stop);
 	for (size_t i = 0; i < rule->n_windows; i++)
-		for (uint32_t day = rule->windows[i].start / 86400; !r && day < 7 && day * 86400 < rule->windows[i].end; day++) {
+		for (uint32_t day = rule->windows[i].start / 86400; !r && day < 7 && day * 86400 < rule->windows[i].end;
+		     day++) {
 			uint32_t from = ZT_MAX(rule->windows[i].start, day * 86400) - day * 86400;
 			uint32_t to = ZT_MIN(rule->windows[i].end, (day + 1) * 86400) - day * 86400 - 1;
 
 			if (from == 0 && to == 86399)
 				r = add(l, "-m time --weekdays %s%s", days[day], stop);
 			else
-				r = add(l, "-m time --timestart %02u:%02u:%02u --timestop %02u:%02u:%02u --weekdays %s%s", from / 3600,
-					from / 60 % 60, from % 60, to / 3600, to / 60 % 60, to % 60, days[day], stop);
+				r = add(l,
+					"-m time --timestart %02u:%02u:%02u --timestop %02u:%02u:%02u --weekdays %s%s",
+					from / 3600, from / 60 % 60, from % 60, to / 3600, to / 60 % 60, to % 60,
+					days[day], stop);
 		}
 	return r;
 }
@@ -189,7 +192,8 @@ static int add_services(const struct zt_match *m, struct ipt_values *out, bool *
 int ipt_box_make(const struct zt_rule *rule, int family, struct ipt_box *ret)
 {
 	const struct zt_match *m = &rule->match;
-	ZT_CLEANUP(ipt_box_done) struct ipt_box b = {.never = !(m->families & (family == IPT_4 ? ZT_FAMILY_4 : ZT_FAMILY_6))};
+	ZT_CLEANUP(ipt_box_done)
+	struct ipt_box b = {.never = !(m->families & (family == IPT_4 ? ZT_FAMILY_4 : ZT_FAMILY_6))};
 	int r = add_windows(rule, &b.dim[IPT_WINDOW]);
 
 	if (!r)
@@ -233,7 +237,8 @@ static const char *reason(const struct zt_rule *rule, char buf[static 128])
 	if (protos && zt_u32_ranges_has(&m->proto, 0))
 		return "protocol 0 cannot be matched: iptables reads it as every protocol";
 	if (protos && extension_header(m) >= 0) {
-		(void)snprintf(buf, 128, "protocol %d is an extension header in IPv6 and cannot be matched there", extension_header(m));
+		(void)snprintf(buf, 128, "protocol %d is an extension header in IPv6 and cannot be matched there",
+			       extension_header(m));
 		return buf;
 	}
 	if (rule->expires / ZT_USEC_PER_SEC > DATE_LAST)
@@ -254,6 +259,7 @@ int ipt_rule_refuse(const struct zt_ruleset *rs, const struct zt_rule *rule, str
 		return 0;
 	if (rule->file < rs->n_files)
 		span.file = d ? zt_diags_intern(d, rs->files[rule->file]) : NULL;
-	(void)zt_diag(d, ZT_ERROR, 3201, &span, "rule \"%s\": the iptables engine cannot express it: %s", rule->id, why);
+	(void)zt_diag(d, ZT_ERROR, 3201, &span, "rule \"%s\": the iptables engine cannot express it: %s", rule->id,
+		      why);
 	return -ENOTSUP;
 }

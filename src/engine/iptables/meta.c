@@ -17,7 +17,8 @@ enum { SET_FIELDS = 15, RULE_FIELDS = 20 };
 static void put_text(struct zt_strbuf *out, const char *s)
 {
 	for (; *s; s++) {
-		bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') || strchr("._/:,+@-", *s);
+		bool plain = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+			     strchr("._/:,+@-", *s);
 
 		zt_strbuf_printf(out, plain ? "%c" : "%%%02X", (uint8_t)*s);
 	}
@@ -105,8 +106,9 @@ static void put_settings(struct zt_strbuf *out, const struct zt_ruleset *rs)
 {
 	const struct zt_settings *s = &rs->settings;
 
-	zt_strbuf_printf(out, "s;%d;%d;%d;%d;%d;%d;%d;%d;%d;%u;%d", s->def[0], s->def[1], s->def[2], s->mode, s->block, s->loopback,
-			 s->log_blocked, s->preserve_ssh, s->preserve_established, s->log_limit, s->log_limit_per);
+	zt_strbuf_printf(out, "s;%d;%d;%d;%d;%d;%d;%d;%d;%d;%u;%d", s->def[0], s->def[1], s->def[2], s->mode, s->block,
+			 s->loopback, s->log_blocked, s->preserve_ssh, s->preserve_established, s->log_limit,
+			 s->log_limit_per);
 	field(out, s->log_prefix);
 	numbers(out, &rs->ssh_ports);
 	field(out, rs->policy_name);

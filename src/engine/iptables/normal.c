@@ -95,7 +95,8 @@ static void value(const char *option, const char *s, struct zt_strbuf *out)
 	zt_strbuf_char(out, ' ');
 	if (!strcmp(option, "-p"))
 		proto_value(s, out);
-	else if (!strcmp(option, "-s") || !strcmp(option, "-d") || !strcmp(option, "--src-range") || !strcmp(option, "--dst-range"))
+	else if (!strcmp(option, "-s") || !strcmp(option, "-d") || !strcmp(option, "--src-range") ||
+		 !strcmp(option, "--dst-range"))
 		addr_value(s, out);
 	else if (!strcmp(option, "--limit"))
 		limit_value(s, out);

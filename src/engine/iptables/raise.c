@@ -24,17 +24,21 @@ static int compare_family(int family, const struct ipt_table *live, const struct
 
 	for (int i = 0; i < 3; i++)
 		if (!live->linked[i])
-			r = damage(d, family, "the first rule of %s, and that one alone, must jump to ZT-%s", ipt_builtin[i], ipt_entry[i]);
+			r = damage(d, family, "the first rule of %s, and that one alone, must jump to ZT-%s",
+				   ipt_builtin[i], ipt_entry[i]);
 	for (size_t i = 0; i < live->links.n; i++)
 		if (!live->links.v[i].plain)
-			r = damage(d, family, "a rule of %s leads into our chains: %s", live->links.v[i].chain, live->links.v[i].args);
+			r = damage(d, family, "a rule of %s leads into our chains: %s", live->links.v[i].chain,
+				   live->links.v[i].args);
 	c = ipt_table_compare(live, want, &at);
 	if (c < 0)
 		return c;
 	if (c && !at.a && !at.b)
-		return damage(d, family, "chain %s is %s", at.chain, ipt_table_has_chain(live, at.chain) ? "not of the policy" : "missing");
+		return damage(d, family, "chain %s is %s", at.chain,
+			      ipt_table_has_chain(live, at.chain) ? "not of the policy" : "missing");
 	if (c)
-		return damage(d, family, "chain %s: \"%s\" instead of \"%s\"", at.chain, at.a ? at.a->args : "", at.b ? at.b->args : "");
+		return damage(d, family, "chain %s: \"%s\" instead of \"%s\"", at.chain, at.a ? at.a->args : "",
+			      at.b ? at.b->args : "");
 	return r;
 }
 
@@ -141,10 +145,17 @@ static struct zt_count *fixed_count(struct zt_counters *c, const char *name)
 	const struct {
 		const char *name;
 		struct zt_count *count;
-	} fixed[] = {{"established", &c->established}, {"related", &c->related},	 {"essential", &c->essential},
-		     {"loopback", &c->loopback},       {"ssh", &c->ssh},		 {"invalid", &c->invalid},
-		     {"default_out", &c->dropped[0]},  {"default_in", &c->dropped[1]}, {"default_fwd", &c->dropped[2]},
-		     {"logged", &c->logged},	       {"suppressed", &c->suppressed}};
+	} fixed[] = {{"established", &c->established},
+		     {"related", &c->related},
+		     {"essential", &c->essential},
+		     {"loopback", &c->loopback},
+		     {"ssh", &c->ssh},
+		     {"invalid", &c->invalid},
+		     {"default_out", &c->dropped[0]},
+		     {"default_in", &c->dropped[1]},
+		     {"default_fwd", &c->dropped[2]},
+		     {"logged", &c->logged},
+		     {"suppressed", &c->suppressed}};
 
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(fixed); i++)
 		if (!strcmp(fixed[i].name, name))
@@ -187,7 +198,8 @@ static int index_rules(const struct zt_ruleset *rs, struct rule_at **ret)
 	int r = at ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !r && i < rs->n_rules; i++) {
-		at[i] = (struct rule_at){.comment = zt_asprintf("rule %s #%u", rs->rules[i].id, rs->rules[i].part), .index = i};
+		at[i] = (struct rule_at){.comment = zt_asprintf("rule %s #%u", rs->rules[i].id, rs->rules[i].part),
+					 .index = i};
 		r = at[i].comment ? 0 : -ENOMEM;
 	}
 	if (r < 0) {
@@ -202,7 +214,8 @@ static int index_rules(const struct zt_ruleset *rs, struct rule_at **ret)
 int ipt_counters(const struct zt_ruleset *rs, struct zt_counters *ret)
 {
 	ZT_CLEANUP(ipt_state_done) struct ipt_state s = {0};
-	ZT_CLEANUP(zt_counters_done) struct zt_counters c = {.rule = zt_new(struct zt_count, rs->n_rules + 1), .n_rules = rs->n_rules};
+	ZT_CLEANUP(zt_counters_done)
+	struct zt_counters c = {.rule = zt_new(struct zt_count, rs->n_rules + 1), .n_rules = rs->n_rules};
 	struct rule_at *at = NULL;
 	int r = c.rule ? ipt_state_read(rs->instance, &s) : -ENOMEM;
 

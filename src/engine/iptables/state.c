@@ -51,7 +51,8 @@ bool ipt_chain_is_ours(const char *instance, const char *chain)
 }
 
 /* ---- parsing ---- */
-static int add_line(struct ipt_lines *l, const char *chain, const char *args, const struct zt_count *c, char **ret_target)
+static int add_line(struct ipt_lines *l, const char *chain, const char *args, const struct zt_count *c,
+		    char **ret_target)
 {
 	struct ipt_line line = {.packets = c->packets, .bytes = c->bytes};
 	int r = zt_grow(l->v, l->cap, l->n);
@@ -136,7 +137,8 @@ static int rule_line(const char *instance, char *s, struct ipt_table *t)
 		*args++ = '\0';
 	if (insert && !strncmp(args, "1 ", 2))
 		args += 2;
-	return ipt_chain_is_ours(instance, chain) ? add_line(&t->lines, chain, args, &c, NULL) : foreign_line(instance, chain, args, t);
+	return ipt_chain_is_ours(instance, chain) ? add_line(&t->lines, chain, args, &c, NULL)
+						  : foreign_line(instance, chain, args, t);
 }
 
 static int chain_line(const char *instance, char *s, struct ipt_table *t)
@@ -260,7 +262,8 @@ int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, stru
 
 		if (!c && !strcmp(l->normal, m->normal))
 			continue;
-		*ret = (struct ipt_difference){.chain = c <= 0 ? l->chain : m->chain, .a = c <= 0 ? l : NULL, .b = c >= 0 ? m : NULL};
+		*ret = (struct ipt_difference){
+			.chain = c <= 0 ? l->chain : m->chain, .a = c <= 0 ? l : NULL, .b = c >= 0 ? m : NULL};
 		return 1;
 	}
 	return 0;
@@ -314,7 +317,8 @@ static bool chain_stays(const struct ipt_table *to, const char *chain)
 	return to && bsearch(&chain, to->chains, to->n_chains, sizeof(*to->chains), compare_chains);
 }
 
-static void links_text(const char *instance, const struct ipt_table *from, const struct ipt_table *to, struct zt_strbuf *out)
+static void links_text(const char *instance, const struct ipt_table *from, const struct ipt_table *to,
+		       struct zt_strbuf *out)
 {
 	char suffix[20];
 
@@ -342,8 +346,8 @@ int ipt_swap_text(const char *instance, const struct ipt_table *from, const stru
 	for (size_t i = 0; to && i < to->lines.n; i++) {
 		const struct ipt_line *l = &to->lines.v[i];
 
-		zt_strbuf_printf(out, "[%llu:%llu] -A %s %s\n", (unsigned long long)l->packets, (unsigned long long)l->bytes, l->chain,
-				 l->args);
+		zt_strbuf_printf(out, "[%llu:%llu] -A %s %s\n", (unsigned long long)l->packets,
+				 (unsigned long long)l->bytes, l->chain, l->args);
 	}
 	links_text(instance, from, to, out);
 	for (size_t i = 0; i < from->n_chains; i++)

@@ -83,7 +83,9 @@ static json_t *instance_get(json_t *kernel, const char *instance)
 
 static int instance_put(json_t *kernel, const char *instance, json_t *value)
 {
-	return json_object_set(json_object_get(kernel, "instances"), instance ? instance : "default", value) < 0 ? -ENOMEM : 0;
+	return json_object_set(json_object_get(kernel, "instances"), instance ? instance : "default", value) < 0
+		       ? -ENOMEM
+		       : 0;
 }
 
 void zt_memory_reset(void)
@@ -339,7 +341,8 @@ static int flush(const char *instance, struct zt_diags *d)
 	if (r == -EUCLEAN) /* flush works on any broken state */
 		r = kernel_new(&kernel);
 	if (!r)
-		(void)json_object_del(json_object_get(kernel, "instances"), instance ? instance : "default"); /* may be absent */
+		(void)json_object_del(json_object_get(kernel, "instances"),
+				      instance ? instance : "default"); /* may be absent */
 	if (!r)
 		r = kernel_write(kernel);
 	return r < 0 ? zt_diag_errno(d, 3302, r, "cannot write the kernel in memory") : 0;

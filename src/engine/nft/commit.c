@@ -259,6 +259,8 @@ static void delete_maps(const struct nft_state *live, struct zt_strbuf *out)
 {
 	for (size_t i = 0; i < live->n_maps; i++)
 		zt_strbuf_printf(out, "delete map inet %s %s\n", live->table, live->maps[i].name);
+	for (size_t i = 0; i < live->n_strangers; i++)
+		zt_strbuf_printf(out, "delete %s\n", live->strangers[i]);
 }
 
 static void undo_new_maps(const struct zt_image *img, const struct nft_state *live)
@@ -370,8 +372,6 @@ int nft_load_text(const char *instance, const char *text, size_t len, struct zt_
 		/* Base chains stay; everything in them and all maps come anew, in one transaction. */
 		zt_strbuf_printf(&out, "flush table inet %s\n", live.table);
 		delete_maps(&live, &out);
-		for (size_t i = 0; i < live.n_strangers; i++)
-			zt_strbuf_printf(&out, "delete set inet %s %s\n", live.table, live.strangers[i]);
 		zt_strbuf_printf(&out, "table inet %s {\n\tset zt_meta {\n\t\ttype mark\n\t}\n}\nflush set inet %s zt_meta\n", live.table,
 				 live.table);
 		zt_strbuf_printf(&out, "table netdev %s {\n}\ndelete table netdev %s\n", live.table, live.table);

@@ -44,6 +44,9 @@ static int probe(const char *instance, struct zt_caps *ret)
 
 static int image_text(const struct zt_image *img, struct zt_strbuf *out)
 {
+	/* The digest of the rules belongs to the text, and only loading tells it; without the right to load, the text is only for reading. */
+	if (!img->work->digest[0])
+		(void)nft_check(img, NULL);
 	return nft_text_full(img, true, out);
 }
 

@@ -192,7 +192,7 @@ struct nft_state {
 	size_t n_elems, cap_elems;
 	char **chains;
 	size_t n_chains, cap_chains;
-	char **strangers; /* sets and maps in our table whose names are not ours */
+	char **strangers; /* sets and maps in our table whose names are not ours: "map inet TABLE NAME" */
 	size_t n_strangers, cap_strangers;
 	struct nft_meta meta;
 	char digest[65];

@@ -212,7 +212,7 @@ static int check_frame(struct raise_ctx *c)
 	const char *recorded = nft_meta_get(&c->s->meta, "rules");
 
 	for (size_t i = 0; i < c->s->n_strangers; i++)
-		(void)damage(c, "foreign set", c->s->strangers[i]);
+		(void)damage(c, "somebody else's", c->s->strangers[i]);
 	if (c->s->base_chains != NFT_BASE_CHAINS)
 		(void)damage(c, "a base chain is missing among", "input, output, forward, prerouting");
 	if (!recorded || strcmp(recorded, c->s->digest) != 0)

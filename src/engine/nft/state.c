@@ -188,8 +188,12 @@ static int set_cb(const struct nlmsghdr *nlh, void *arg)
 	if (strcmp(find_str(nlh, NFTA_SET_TABLE), s->table) != 0 || !strcmp(name, "zt_meta") ||
 	    (flags && ntohl(mnl_attr_get_u32(flags)) & NFT_SET_ANONYMOUS))
 		return 0;
-	if (parse_map_name(name, &m) < 0)
-		return push(&s->strangers, &s->cap_strangers, &s->n_strangers, name);
+	if (parse_map_name(name, &m) < 0) {
+		bool map = flags && ntohl(mnl_attr_get_u32(flags)) & NFT_SET_MAP;
+		ZT_FREE char *text = zt_asprintf("%s inet %s %s", map ? "map" : "set", s->table, name);
+
+		return text ? push(&s->strangers, &s->cap_strangers, &s->n_strangers, text) : -ENOMEM;
+	}
 	r = zt_grow(s->maps, s->cap_maps, s->n_maps);
 	if (r < 0)
 		return r;

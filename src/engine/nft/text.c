@@ -294,7 +294,9 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 
 	/* Packets of other protocols than TCP are judged again, each one, in the direction their sender opened (a UDP flow outlives
 	 * its socket, and the next owner of the port must not inherit it). */
-	zt_strbuf_str(out, "\tchain out_established {\n");
+	/* A packet to oneself of a protocol without ports looks the same in both directions: it is no answer to anything. */
+	zt_strbuf_str(out, "\tchain out_established {\n"
+			   "\t\toif 1 meta l4proto != { tcp, udp, icmp, ipv6-icmp, sctp, dccp, udplite } goto out_rules\n");
 	zt_strbuf_str(out, "\t\tct direction reply counter name established accept\n");
 	if (!s->preserve_established)
 		zt_strbuf_str(out, "\t\tmeta l4proto tcp " OWNED " goto out_rules\n");
@@ -313,11 +315,11 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 			   "counter name essential accept\n"
 			   "\t\ticmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 hoplimit 1 "
 			   "counter name essential accept\n\t}\n");
-	zt_strbuf_str(out, "\tchain output {\n\t\ttype filter hook output priority filter - 10; policy drop;\n"
-			   "\t\tct state vmap { established : goto out_established, related : goto out_related, "
-			   "invalid : goto out_invalid }\n\t\tmeta l4proto ipv6-icmp jump out_essential\n");
+	zt_strbuf_str(out, "\tchain output {\n\t\ttype filter hook output priority filter - 10; policy drop;\n");
 	if (s->loopback == ZT_LOOPBACK_ALLOW)
 		zt_strbuf_str(out, "\t\toif 1 counter name loopback accept\n");
+	zt_strbuf_str(out, "\t\tct state vmap { established : goto out_established, related : goto out_related, "
+			   "invalid : goto out_invalid }\n\t\tmeta l4proto ipv6-icmp jump out_essential\n");
 	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
 }
 

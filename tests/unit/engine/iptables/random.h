@@ -35,12 +35,14 @@ static inline void random_addrs(unsigned *s, struct zt_addr_ranges *l, int famil
 		char text[128];
 
 		if (family == 4)
-			(void)snprintf(text, sizeof(text), rnd(s, 2) ? "10.%u.%u.0/%u" : "10.%u.0.%u", rnd(s, 250), rnd(s, 250), 8 + rnd(s, 25));
+			(void)snprintf(text, sizeof(text), rnd(s, 2) ? "10.%u.%u.0/%u" : "10.%u.0.%u", rnd(s, 250),
+				       rnd(s, 250), 8 + rnd(s, 25));
 		else
-			(void)snprintf(text, sizeof(text), rnd(s, 2) ? "fd00:%x::/%u" : "fd00::%x", rnd(s, 0xffff), 16 + rnd(s, 113));
+			(void)snprintf(text, sizeof(text), rnd(s, 2) ? "fd00:%x::/%u" : "fd00::%x", rnd(s, 0xffff),
+				       16 + rnd(s, 113));
 		if (rnd(s, 4) == 0)
-			(void)snprintf(text, sizeof(text), family == 4 ? "10.1.%u.3-10.1.%u.9" : "fd00::%x-fd01::%x", rnd(s, 100),
-				       100 + rnd(s, 100));
+			(void)snprintf(text, sizeof(text), family == 4 ? "10.1.%u.3-10.1.%u.9" : "fd00::%x-fd01::%x",
+				       rnd(s, 100), 100 + rnd(s, 100));
 		if (zt_addr_range_parse(text, &r, NULL) == 0)
 			(void)zt_addr_ranges_add(l, &r);
 	}
@@ -76,7 +78,8 @@ static inline void random_windows(unsigned *s, struct zt_rule *r)
 
 static inline void random_rule(unsigned *s, struct zt_ruleset *rs, unsigned i)
 {
-	static const char *const words[] = {"web to redis", "-t nat", "it's", "a|b", "x%20", "#1", "--comment", "rule", "zt:ssh", "$(id)"};
+	static const char *const words[] = {"web to redis", "-t nat",	 "it's", "a|b",	   "x%20",
+					    "#1",	    "--comment", "rule", "zt:ssh", "$(id)"};
 	struct zt_rule *r = zt_ruleset_add(rs);
 
 	r->id = zt_asprintf("%s %u", words[rnd(s, ZT_ARRAY_SIZE(words))], i / 2);
@@ -105,8 +108,10 @@ static inline void random_rule(unsigned *s, struct zt_ruleset *rs, unsigned i)
 
 static inline struct zt_ruleset *random_ruleset(unsigned seed, unsigned max_rules)
 {
-	static const char *const prefixes[] = {"ZT-BLOCKED: ", "-t filter ", "it's 'so' $x: ", "", "a prefix of sixty bytes: 0123456789 0123456789 0123456789 "};
-	static const char *const files[] = {"/etc/zt-segment/rules.yaml", "/etc/zt-segment/policy.d/\xc3\xa4 \"b\"|;%,\\.yaml"};
+	static const char *const prefixes[] = {"ZT-BLOCKED: ", "-t filter ", "it's 'so' $x: ", "",
+					       "a prefix of sixty bytes: 0123456789 0123456789 0123456789 "};
+	static const char *const files[] = {"/etc/zt-segment/rules.yaml",
+					    "/etc/zt-segment/policy.d/\xc3\xa4 \"b\"|;%,\\.yaml"};
 	struct zt_ruleset *rs = NULL;
 	unsigned s = seed, n;
 

@@ -306,8 +306,10 @@ static void test_counters(void **state)
 
 	(void)state;
 	assert_true(commit(a, 0));
-	zt_strbuf_str(&text, "*filter\n[12:3456] -A ZT-OP -p udp -m owner --uid-owner 1000 -m comment --comment \"rule rule-0 #0\" -j ACCEPT\n"
-			     "-D ZT-OP 1\nCOMMIT\n");
+	zt_strbuf_str(
+		&text,
+		"*filter\n[12:3456] -A ZT-OP -p udp -m owner --uid-owner 1000 -m comment --comment \"rule rule-0 #0\" -j ACCEPT\n"
+		"-D ZT-OP 1\nCOMMIT\n");
 	assert_int_equal(ipt_restore(IPT_4, text.buf, text.len, false, NULL), 0);
 	RUN(IPT4, "-D", "ZT-OP", "2"); /* the default, to be put behind again */
 	RUN(IPT4, "-A", "ZT-OP", "-m", "comment", "--comment", "zt:default_out", "-g", "ZT-OR");

@@ -90,9 +90,11 @@ static void test_counters_damage_foreign(void **state)
 
 	(void)state;
 	assert_true(rs->n_rules > 2);
-	assert_int_equal(zt_memory_set_count("default", rs->rules[1].id, rs->rules[1].part, &(struct zt_count){7, 8}), -ENOENT);
+	assert_int_equal(zt_memory_set_count("default", rs->rules[1].id, rs->rules[1].part, &(struct zt_count){7, 8}),
+			 -ENOENT);
 	assert_true(commit(rs));
-	assert_int_equal(zt_memory_set_count("default", rs->rules[1].id, rs->rules[1].part, &(struct zt_count){7, 8}), 0);
+	assert_int_equal(zt_memory_set_count("default", rs->rules[1].id, rs->rules[1].part, &(struct zt_count){7, 8}),
+			 0);
 	rs->rules[0].log = !rs->rules[0].log;
 	assert_int_equal(zt_ruleset_rehash(rs), 0);
 	assert_true(commit(rs));
