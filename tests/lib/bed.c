@@ -108,7 +108,7 @@ static int make_cgroup(struct bed *b, const char *name)
 
 static int open_namespaces(struct bed *b)
 {
-	char line[256];
+	char line[512];
 
 	if (unshare(CLONE_NEWNET) < 0 || (b->ns_b = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC)) < 0)
 		return -errno;
@@ -128,7 +128,7 @@ static int open_namespaces(struct bed *b)
 		return -errno;
 	b->tap_lo = tap("lo");
 	/* Neighbours are known: a packet is not held back for them. */
-	return run("a=$(nsenter --net=/proc/self/ns/net cat /sys/class/net/va/address 2>/dev/null); ping -c1 -W2 10.99.0.2 >/dev/null; "
+	return run("ping -c1 -W2 10.99.0.2 >/dev/null; "
 		   "ping -6 -c1 -W2 fd99::2 >/dev/null; true");
 }
 
