@@ -3,20 +3,29 @@
 # Every example passes its own tests, its tests notice every change of a rule, and fmt is stable on it.
 # usage: examples.sh ZT_SEGMENT SOURCE_ROOT
 set -eu
+program=$1
+root=$2
 failed=0
 n=0
-for file in "$2"/examples/*.yaml; do
+
+passes() {
+	out=$("$program" test --mutate --root "$root/tests/golden/policy/root" "$1" 2>&1) || return 1
+	case $out in *"no test notices"*) return 1 ;; esac
+}
+
+stable() {
+	out=$("$program" fmt "$1" 2>&1) || return 1
+	[ "$(printf '%s\n' "$out" | "$program" fmt - 2>&1)" = "$out" ]
+}
+
+for file in "$root"/examples/*.yaml; do
 	n=$((n + 1))
-	out=$("$1" test --mutate --root "$2/tests/golden/policy/root" "$file" 2>&1) && case $out in
-	*"no test notices"*) false ;;
-	esac || {
-		failed=$((failed + 1))
-		printf 'not ok - %s\n%s\n' "$file" "$out"
-	}
-	once=$("$1" fmt "$file") && twice=$(printf '%s\n' "$once" | "$1" fmt -) && [ "$once" = "$twice" ] || {
-		failed=$((failed + 1))
-		printf 'not ok - fmt %s\n' "$file"
-	}
+	for check in passes stable; do
+		if ! $check "$file"; then
+			failed=$((failed + 1))
+			printf 'not ok - %s: %s\n%s\n' "$check" "$file" "$out"
+		fi
+	done
 done
 echo "$n examples, $failed failures"
 [ "$failed" = 0 ] && [ "$n" -ge 5 ]
