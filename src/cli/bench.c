@@ -143,9 +143,10 @@ static void summarise(struct run *run, struct zt_bench_result *results, struct z
 	for (size_t load = 0; load < ZT_BENCH_N_LOADS; load++) {
 		const struct sample *b = &run->base[load * ROUNDS_MAX * (run->n + 1)];
 
-		base[load] = (struct zt_bench_slice){.rate = median(b, run->n_base[load], offsetof(struct sample, rate)),
-						     .p50 = median(b, run->n_base[load], offsetof(struct sample, p50)),
-						     .p99 = median(b, run->n_base[load], offsetof(struct sample, p99))};
+		base[load] =
+			(struct zt_bench_slice){.rate = median(b, run->n_base[load], offsetof(struct sample, rate)),
+						.p50 = median(b, run->n_base[load], offsetof(struct sample, p50)),
+						.p99 = median(b, run->n_base[load], offsetof(struct sample, p99))};
 		for (size_t i = 0; i < run->n; i++) {
 			const struct sample *s = sample_at(run, i, load, 0);
 
@@ -157,7 +158,8 @@ static void summarise(struct run *run, struct zt_bench_result *results, struct z
 	}
 }
 
-int zt_bench_run(const struct zt_bench_plan *p, struct zt_bench_result *results, struct zt_bench_slice base[ZT_BENCH_N_LOADS])
+int zt_bench_run(const struct zt_bench_plan *p, struct zt_bench_result *results,
+		 struct zt_bench_slice base[ZT_BENCH_N_LOADS])
 {
 	struct run run = {.plan = p, .n = p->n_variants + 1};
 	int r = p->rounds && p->rounds <= ROUNDS_MAX ? 0 : -EINVAL;

@@ -24,16 +24,18 @@ struct zt_bench_worker {
 	int pid, server_pid;
 };
 /* Forks the pair, runs `load` (may be NULL) in the client's namespace before the first slice. -errno of load comes back. */
-int zt_bench_worker_start(struct zt_bench_worker *w, enum zt_bench_path path, uint32_t uid, int (*load)(void *), void *arg);
-int zt_bench_worker_slice(struct zt_bench_worker *w, enum zt_bench_load load, unsigned msec, struct zt_bench_slice *ret);
+int zt_bench_worker_start(struct zt_bench_worker *w, enum zt_bench_path path, uint32_t uid, int (*load)(void *),
+			  void *arg);
+int zt_bench_worker_slice(struct zt_bench_worker *w, enum zt_bench_load load, unsigned msec,
+			  struct zt_bench_slice *ret);
 void zt_bench_worker_stop(struct zt_bench_worker *w);
 
 /* ---- bench_rules.c: variants ---- */
 #define ZT_BENCH_UID 60000u
 #define ZT_BENCH_PORT 7001u /* TCP and UDP echo; 7002: sink */
 struct zt_bench_variant {
-	const char *name;  /* "none" "conntrack" "zt-segment" "nft linear" "iptables-legacy" "iptables-nft" */
-	unsigned rules;	   /* 0 where it has none */
+	const char *name;    /* "none" "conntrack" "zt-segment" "nft linear" "iptables-legacy" "iptables-nft" */
+	unsigned rules;	     /* 0 where it has none */
 	int (*load)(void *); /* in the namespace; arg is this struct */
 };
 const struct zt_bench_variant *zt_bench_find(const char *name);
@@ -58,4 +60,5 @@ struct zt_bench_plan {
 	void *progress_arg;
 };
 /* results has n_variants + 1 entries: the last is the second "none". */
-int zt_bench_run(const struct zt_bench_plan *p, struct zt_bench_result *results, struct zt_bench_slice base[ZT_BENCH_N_LOADS]);
+int zt_bench_run(const struct zt_bench_plan *p, struct zt_bench_result *results,
+		 struct zt_bench_slice base[ZT_BENCH_N_LOADS]);

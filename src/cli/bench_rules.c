@@ -26,7 +26,8 @@ static unsigned filler_port(unsigned i)
 }
 
 /* ---- this program ---- */
-static int add_rule(struct zt_ruleset *rs, const char *name, uint32_t uid, const char *const *hosts, uint32_t port_lo, uint32_t port_hi)
+static int add_rule(struct zt_ruleset *rs, const char *name, uint32_t uid, const char *const *hosts, uint32_t port_lo,
+		    uint32_t port_hi)
 {
 	struct zt_rule *r = zt_ruleset_add(rs);
 	struct zt_addr_range a;
@@ -95,7 +96,8 @@ static int load_zt(void *arg)
 /* ---- the others ---- */
 static int feed(const char *program, struct zt_strbuf *text)
 {
-	const char *const argv[] = {program, !strcmp(program, "nft") ? "-f" : "-n", !strcmp(program, "nft") ? "-" : NULL, NULL};
+	const char *const argv[] = {program, !strcmp(program, "nft") ? "-f" : "-n",
+				    !strcmp(program, "nft") ? "-" : NULL, NULL};
 	ZT_CLEANUP(zt_run_done) struct zt_run run = {.argv = argv, .input = text->buf, .input_len = text->len};
 	int r = zt_strbuf_error(text);
 
@@ -121,18 +123,22 @@ static int load_linear(void *arg)
 	const struct zt_bench_variant *v = arg;
 	ZT_STRBUF struct zt_strbuf t = {0};
 
-	zt_strbuf_str(&t, "table inet b {\n\tchain i {\n\t\ttype filter hook input priority 0; policy drop;\n\t\tiif lo accept\n"
-			  "\t\tct state established,related accept\n\t}\n"
-			  "\tchain o {\n\t\ttype filter hook output priority 0; policy drop;\n"
-			  "\t\tct state established,related accept\n");
+	zt_strbuf_str(
+		&t,
+		"table inet b {\n\tchain i {\n\t\ttype filter hook input priority 0; policy drop;\n\t\tiif lo accept\n"
+		"\t\tct state established,related accept\n\t}\n"
+		"\tchain o {\n\t\ttype filter hook output priority 0; policy drop;\n"
+		"\t\tct state established,related accept\n");
 	for (unsigned i = 0; i + 1 < v->rules; i++) {
 		char addr[32];
 
 		filler_addr(i, addr);
-		zt_strbuf_printf(&t, "\t\tmeta skuid %u ip daddr %s tcp dport %u counter accept\n", filler_uid(i), addr, filler_port(i));
+		zt_strbuf_printf(&t, "\t\tmeta skuid %u ip daddr %s tcp dport %u counter accept\n", filler_uid(i), addr,
+				 filler_port(i));
 	}
-	zt_strbuf_printf(&t, "\t\tmeta skuid %u ip daddr { 127.0.0.1, 10.99.0.2 } th dport %u-%u counter accept\n\t}\n}\n", ZT_BENCH_UID,
-			 ZT_BENCH_PORT, ZT_BENCH_PORT + 1);
+	zt_strbuf_printf(&t,
+			 "\t\tmeta skuid %u ip daddr { 127.0.0.1, 10.99.0.2 } th dport %u-%u counter accept\n\t}\n}\n",
+			 ZT_BENCH_UID, ZT_BENCH_PORT, ZT_BENCH_PORT + 1);
 	return feed("nft", &t);
 }
 
@@ -147,13 +153,13 @@ static int load_iptables(const struct zt_bench_variant *v, const char *program)
 		char addr[32];
 
 		filler_addr(i, addr);
-		zt_strbuf_printf(&t, "-A OUTPUT -d %s/32 -p tcp -m owner --uid-owner %u -m tcp --dport %u -j ACCEPT\n", addr, filler_uid(i),
-				 filler_port(i));
+		zt_strbuf_printf(&t, "-A OUTPUT -d %s/32 -p tcp -m owner --uid-owner %u -m tcp --dport %u -j ACCEPT\n",
+				 addr, filler_uid(i), filler_port(i));
 	}
 	for (int k = 0; k < 4; k++)
 		zt_strbuf_printf(&t, "-A OUTPUT -d %s/32 -p %s -m owner --uid-owner %u -m %s --dport %u:%u -j ACCEPT\n",
-				 k & 1 ? "127.0.0.1" : "10.99.0.2", k & 2 ? "tcp" : "udp", ZT_BENCH_UID, k & 2 ? "tcp" : "udp",
-				 ZT_BENCH_PORT, ZT_BENCH_PORT + 1);
+				 k & 1 ? "127.0.0.1" : "10.99.0.2", k & 2 ? "tcp" : "udp", ZT_BENCH_UID,
+				 k & 2 ? "tcp" : "udp", ZT_BENCH_PORT, ZT_BENCH_PORT + 1);
 	zt_strbuf_str(&t, "COMMIT\n");
 	return feed(program, &t);
 }

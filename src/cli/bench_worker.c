@@ -39,13 +39,14 @@ static double now(void)
 /* ---- server: accepts, echoes one byte at a time on 7001, swallows on 7002, ignores UDP ---- */
 static int listen_on(unsigned port, int type)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_ANY)};
+	struct sockaddr_in a = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_ANY)};
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), one = 1;
 
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ||
-	    (type == SOCK_STREAM && listen(fd, 1024) < 0)) {
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || (type == SOCK_STREAM && listen(fd, 1024) < 0)) {
 		int r = -errno;
 
 		(void)close(fd);
@@ -71,8 +72,9 @@ static void server(int ready)
 {
 	struct pollfd fds[256] = {{.fd = listen_on(ZT_BENCH_PORT, SOCK_STREAM), .events = POLLIN},
 				  {.fd = listen_on(ZT_BENCH_PORT + 1, SOCK_STREAM), .events = POLLIN},
-				  {.fd = listen_on(ZT_BENCH_PORT, SOCK_DGRAM), .events = 0}};
-	size_t n = 3;
+				  {.fd = listen_on(ZT_BENCH_PORT, SOCK_DGRAM), .events = 0},
+				  {.fd = ready, .events = POLLIN}};
+	size_t n = 4;
 	bool echo[256] = {0};
 	char c = fds[0].fd >= 0 && fds[1].fd >= 0 && fds[2].fd >= 0;
 
@@ -81,7 +83,10 @@ static void server(int ready)
 	for (;;) {
 		if (poll(fds, n, -1) < 0 && errno != EINTR)
 			_exit(1);
-		for (size_t i = n; i-- > 3;) {
+		/* The client is gone. Its death signal would not do: it has changed its user, and may not kill root's processes. */
+		if (fds[3].revents)
+			_exit(0);
+		for (size_t i = n; i-- > 4;) {
 			size_t before = n;
 
 			if (!fds[i].revents)
@@ -216,7 +221,8 @@ static int client_open(struct client *c, enum zt_bench_path path)
 {
 	const char *addr = path == ZT_BENCH_VETH ? SERVER_ADDR : "127.0.0.1";
 
-	c->to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(ZT_BENCH_PORT), .sin_addr.s_addr = inet_addr(addr)};
+	c->to = (struct sockaddr_in){
+		.sin_family = AF_INET, .sin_port = htons(ZT_BENCH_PORT), .sin_addr.s_addr = inet_addr(addr)};
 	c->sink = c->to;
 	c->sink.sin_port = htons(ZT_BENCH_PORT + 1);
 	c->udp_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -278,7 +284,8 @@ static int ip_command(const char *const *argv)
 static int link_peer(pid_t peer)
 {
 	char pid[16];
-	const char *const make[] = {"ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1", "netns", pid, NULL};
+	const char *const make[] = {"ip",   "link", "add", "v0",    "type", "veth",
+				    "peer", "name", "v1",  "netns", pid,    NULL};
 	const char *const addr[] = {"ip", "addr", "add", CLIENT_ADDR "/24", "dev", "v0", NULL};
 	const char *const up[] = {"ip", "link", "set", "v0", "up", NULL};
 	int r;
@@ -305,8 +312,8 @@ static void server_process(int fd, enum zt_bench_path path)
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (path == ZT_BENCH_VETH) {
-		if (unshare(CLONE_NEWNET) < 0 || loopback_up() < 0 || zt_write_all(fd, "n", 1) < 0 || read(fd, &go, 1) != 1 ||
-		    raise_peer() < 0)
+		if (unshare(CLONE_NEWNET) < 0 || loopback_up() < 0 || zt_write_all(fd, "n", 1) < 0 ||
+		    read(fd, &go, 1) != 1 || raise_peer() < 0)
 			_exit(1);
 	}
 	server(fd);
@@ -325,11 +332,13 @@ static int start_server(enum zt_bench_path path, pid_t *ret_pid)
 		server_process(fds[1], path);
 	(void)close(fds[1]);
 	*ret_pid = pid;
-	if (path == ZT_BENCH_VETH && (read(fds[0], &c, 1) != 1 || link_peer(pid) < 0 || zt_write_all(fds[0], "g", 1) < 0))
+	if (path == ZT_BENCH_VETH &&
+	    (read(fds[0], &c, 1) != 1 || link_peer(pid) < 0 || zt_write_all(fds[0], "g", 1) < 0))
 		c = -1;
 	if (c == -1 || read(fds[0], &c, 1) != 1)
 		c = 0;
-	(void)close(fds[0]);
+	if (!c)
+		(void)close(fds[0]); /* else it stays open as long as this process lives: the server waits for its end */
 	return c ? 0 : -EIO;
 }
 
@@ -339,6 +348,11 @@ static void pair_process(int fd, enum zt_bench_path path, uint32_t uid, int (*lo
 	int r;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Nothing of the other pairs: each end must see when the other one is gone. */
+	if (fd != 3 && dup2(fd, 3) < 0)
+		_exit(1);
+	fd = 3;
+	(void)close_range(4, ~0U, 0);
 	r = unshare(CLONE_NEWNET) < 0 ? -errno : loopback_up();
 	if (!r)
 		r = start_server(path, &pid);
@@ -349,7 +363,8 @@ static void pair_process(int fd, enum zt_bench_path path, uint32_t uid, int (*lo
 	client(fd, path, uid, load, arg);
 }
 
-int zt_bench_worker_start(struct zt_bench_worker *w, enum zt_bench_path path, uint32_t uid, int (*load)(void *), void *arg)
+int zt_bench_worker_start(struct zt_bench_worker *w, enum zt_bench_path path, uint32_t uid, int (*load)(void *),
+			  void *arg)
 {
 	int fds[2], r = -EIO;
 

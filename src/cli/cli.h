@@ -64,7 +64,7 @@ enum zt_opt {
 	ZT_OPT_SHOW,
 	ZT_OPT_WRITE,
 	ZT_OPT_CHECK,
-	ZT_OPT_COUNT,
+	ZT_OPT_FULL, ZT_OPT_COUNT,
 };
 
 enum zt_complete { /* what a shell offers for an argument */
@@ -261,6 +261,7 @@ int zt_cmd_check(struct zt_cli *c);
 int zt_cmd_test(struct zt_cli *c);
 int zt_cmd_plan(struct zt_cli *c);
 int zt_cmd_fmt(struct zt_cli *c);
+int zt_cmd_bench(struct zt_cli *c);
 int zt_cmd_render(struct zt_cli *c);
 int zt_cmd_schema(struct zt_cli *c);
 int zt_cmd_apply(struct zt_cli *c);
