@@ -91,7 +91,7 @@ static int check(struct zt_cli *c, struct checked *k)
 		return code;
 	k->rules = p->n_rules;
 	k->tests = p->n_tests;
-	r = zt_ruleset_lint(rs, &c->diags);
+	r = zt_ruleset_lint(rs, zt_opt(c, ROOT), &c->diags);
 	if (r < 0 && r != -EINVAL)
 		return zt_cli_fail(c, r);
 	code = lower_and_load(c, rs, k);

@@ -194,6 +194,7 @@ static int set_head(struct compile *c, struct zt_rule *rule, const struct zt_pol
 	rule->log = pr->log;
 	rule->file = file_index(c, pr);
 	rule->line = pr->span.line;
+	rule->priority = pr->priority;
 	rule->expires = pr->expires;
 	if (!rule->id)
 		return -ENOMEM;

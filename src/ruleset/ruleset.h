@@ -51,6 +51,7 @@ struct zt_rule {
 	size_t n_windows;
 	zt_usec expires;
 	/* What follows is not in the kernel and not compared: */
+	int32_t priority;	   /* as the policy has it; 0 where a rule was raised */
 	char *from_text, *to_text; /* for tables */
 	struct zt_need *needs;	   /* borrowed from the policy: identities the engine at hand must know or refuse */
 	size_t n_needs;
@@ -134,8 +135,10 @@ enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f); 
 const char *zt_miss_name(enum zt_miss m); /* "user", "destination address", … */
 const char *zt_verdict_name(enum zt_verdict v); /* "allow" "drop" "reject" "observe" */
 
-/* ---- lint: shadowed, unreachable, contradictory, over-broad, literal 127.0.0.1, cuts DNS/DHCP/NTP; warnings into d ---- */
-int zt_ruleset_lint(const struct zt_ruleset *rs, struct zt_diags *d);
+/* ---- lint: shadowed, unreachable, contradictory, over-broad, literal 127.0.0.1, cuts DNS/DHCP/NTP; warnings into d ----
+ * root: the tree whose resolver, DHCP client and time daemon are meant, NULL = this host. Rules that contradict each other are left
+ * alone where their priorities differ: the author has said which one is meant. */
+int zt_ruleset_lint(const struct zt_ruleset *rs, const char *root, struct zt_diags *d);
 
 /* ---- diff by (id, part): what plan shows and apply minimises ---- */
 enum zt_change { ZT_ADDED, ZT_REMOVED, ZT_CHANGED, ZT_MOVED };
