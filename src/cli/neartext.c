@@ -45,6 +45,12 @@ static void relax(struct zt_rule *r, enum zt_miss m, const struct zt_flow *f)
 	case ZT_MISS_EXPIRED:
 		r->expires = 0;
 		break;
+	case ZT_MISS_SENDER:
+		r->match.from = 0;
+		break;
+	case ZT_MISS_RECEIVER:
+		r->match.to = 0;
+		break;
 	}
 }
 
@@ -136,6 +142,12 @@ static void miss_text(const struct zt_rule *r, enum zt_miss m, const struct zt_f
 	case ZT_MISS_EXPIRED:
 		zt_time_format(r->expires, when);
 		zt_strbuf_printf(out, "it expired at %s", when);
+		return;
+	case ZT_MISS_SENDER:
+		zt_strbuf_printf(out, "the sending process is not %s", r->from_text ? r->from_text : "the rule's");
+		return;
+	case ZT_MISS_RECEIVER:
+		zt_strbuf_printf(out, "the receiving process is not %s", r->to_text ? r->to_text : "the rule's");
 		return;
 	}
 }

@@ -26,8 +26,10 @@ const char *zt_miss_name(enum zt_miss m)
 		[ZT_MISS_PORT] = "destination port",
 		[ZT_MISS_SCHEDULE] = "schedule",
 		[ZT_MISS_EXPIRED] = "expired",
+		[ZT_MISS_SENDER] = "sending process",
+		[ZT_MISS_RECEIVER] = "receiving process",
 	};
-	_Static_assert(ZT_ARRAY_SIZE(names) == ZT_MISS_EXPIRED + 1, "one name a reason");
+	_Static_assert(ZT_ARRAY_SIZE(names) == ZT_MISS_RECEIVER + 1, "one name a reason");
 
 	return names[m];
 }

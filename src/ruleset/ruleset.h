@@ -28,6 +28,34 @@ struct zt_cgroup {
 
 enum { ZT_FAMILY_4 = 1, ZT_FAMILY_6 = 2 };
 
+/*
+ * A subject: who a process must be where the packet filter's own matches (uid, gid, cgroup of the sender) do not reach: programs, parents,
+ * supplementary groups, and everything about the process that *receives*. All parts that are given must hold; a list is "one of".
+ * A process whose identity cannot be told (memfd, deleted program, a socket nobody stamped) is *unknown*: it is none of the subjects of an
+ * allow or observe rule, and each subject of a deny or reject rule.
+ */
+struct zt_file_id { /* as the kernel tells a running program; ino 0 = no such file */
+	uint64_t dev;	   /* of the superblock, kernel form: major << 20 | minor */
+	uint64_t ino;
+	int64_t ctime_sec; /* a file written or replaced since is another one */
+	uint32_t ctime_nsec;
+};
+struct zt_exe {
+	char *path;	    /* absolute, as the policy has it */
+	struct zt_file_id id; /* what the path was when the ruleset was compiled */
+	char digest[65];    /* SHA-256 of that file, hex; "" while it does not exist or offline */
+	bool pinned;	    /* the policy gave the digest */
+};
+enum { ZT_SUBJECTS_MAX = 512 };
+struct zt_subject {
+	char *text; /* for people: "@cache", "db-user /usr/bin/redis-server" */
+	struct zt_u32_ranges uid, gid; /* gid: the primary group or a supplementary one */
+	struct zt_cgroup *cgroups;
+	size_t n_cgroups;
+	struct zt_exe *exes, *parents; /* the program, and that of the parent process */
+	size_t n_exes, n_parents;
+};
+
 struct zt_match {
 	struct zt_u32_ranges uid, gid;
 	struct zt_cgroup *cgroups;
@@ -36,6 +64,7 @@ struct zt_match {
 	/* A family that is in `families` with an empty list is not constrained in that family. */
 	struct zt_addr_ranges src4, src6, dst4, dst6;
 	struct zt_u32_ranges proto, port; /* port constrained implies proto is constrained to protocols with ports */
+	uint32_t from, to; /* subject of the sender (besides uid, gid, cgroups above) and of the local receiver: index + 1; 0 = any */
 };
 
 struct zt_rule {
@@ -66,6 +95,8 @@ struct zt_ruleset {
 	size_t n_files;
 	struct zt_settings settings; /* owns log_prefix */
 	struct zt_u32_ranges ssh_ports; /* empty when preserve_ssh is off */
+	struct zt_subject *subjects; /* each once; at most ZT_SUBJECTS_MAX */
+	size_t n_subjects;
 	struct zt_rule *rules;
 	size_t n_rules, cap_rules;
 	uint32_t table_owner; /* spare */
@@ -104,6 +135,16 @@ bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inne
 bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b); /* all that canonical covers, seq apart */
 
 /* ---- flows and the oracle ---- */
+struct zt_actor { /* one process at an end of a flow */
+	bool known; /* else nothing below counts */
+	uint32_t uid, gid;
+	const uint32_t *groups; /* supplementary */
+	size_t n_groups;
+	uint64_t cgroup[16]; /* ids from level 1 down, 0-terminated */
+	const char *cgroup_path; /* or by path; either is enough */
+	struct zt_file_id exe, parent;
+	const char *exe_path, *parent_path; /* or by path */
+};
 struct zt_flow { /* the first packet of a flow */
 	enum zt_direction dir;
 	bool owned; /* has a sending socket with a uid (egress) */
@@ -115,6 +156,9 @@ struct zt_flow { /* the first packet of a flow */
 	uint8_t proto;
 	uint16_t port;	   /* destination port; 0 where the protocol has none */
 	zt_usec at;	   /* realtime, for schedule and expires */
+	/* For rules with subjects. NULL sender: uid, gid, cgroup above are all that is known of it, and its program is unknown.
+	 * NULL receiver: no local process receives (another host, or nobody listens). */
+	const struct zt_actor *sender, *receiver;
 };
 enum zt_decider { /* what decided */
 	ZT_BY_RULE, ZT_BY_DEFAULT, ZT_BY_LOOPBACK, /* settings.loopback allow, or arriving from lo */
@@ -122,7 +166,7 @@ enum zt_decider { /* what decided */
 };
 enum zt_miss { /* why an earlier rule did not match: the first condition that failed */
 	ZT_MISS_NONE, ZT_MISS_DIRECTION, ZT_MISS_UID, ZT_MISS_GID, ZT_MISS_CGROUP, ZT_MISS_FAMILY, ZT_MISS_SRC,
-	ZT_MISS_DST, ZT_MISS_PROTO, ZT_MISS_PORT, ZT_MISS_SCHEDULE, ZT_MISS_EXPIRED,
+	ZT_MISS_DST, ZT_MISS_PROTO, ZT_MISS_PORT, ZT_MISS_SCHEDULE, ZT_MISS_EXPIRED, ZT_MISS_SENDER, ZT_MISS_RECEIVER,
 };
 struct zt_decision {
 	enum zt_verdict verdict;
