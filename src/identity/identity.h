@@ -37,3 +37,51 @@ int zt_cgroup_path(uint64_t id, char **ret_path);
  * (Slice=) is found by searching the tree for a directory of that name (depth-limited). malloc'ed path, 0 or -errno;
  * -ENOENT: not running now, then *ret_path is still set to the expected path. */
 int zt_service_cgroup(const char *unit, char **ret_path);
+
+/* ---- executables (exe.c) ---- */
+struct zt_exe_seen {
+	uint64_t dev; /* of the superblock as the kernel has it, major << 20 | minor: from the mount, since btrfs shows another st_dev */
+	uint64_t ino;
+	int64_t ctime_sec;
+	uint32_t ctime_nsec;
+	char digest[65];	/* SHA-256 of the content, hex */
+	char interpreter[256]; /* with -ENOEXEC: of the script */
+};
+/* What path (below root; NULL = this host) is now, symbolic links followed. The file did not change while it was read.
+ * 0, -ENOENT, -EACCES, -EISDIR, -EINVAL (not a regular file), -ENOEXEC (a script: the kernel runs its interpreter, so that a process
+ * cannot be told from others of the interpreter), -EBUSY (written to meanwhile), -errno. digest may be skipped (faster). */
+int zt_exe_lookup(const char *root, const char *path, bool want_digest, struct zt_exe_seen *ret);
+/* The Debian package that owns path and when it was last upgraded ("redis-server", RFC 3339), from dpkg's files; -ENOENT. For `why`. */
+int zt_exe_package(const char *path, char **ret_package, char **ret_upgraded);
+
+/* ---- processes (process.c): what /proc tells; for `who`, sessions, tests ---- */
+struct zt_process {
+	int pid, ppid;
+	uint64_t start_time; /* clock ticks since boot: with the pid the identity of a process */
+	uint32_t uid, gid;   /* effective (what a new socket gets: fsuid, fsgid) */
+	uint32_t *groups;
+	size_t n_groups;
+	char comm[16];
+	char *exe;	 /* path; " (deleted)" is cut off and told in exe_deleted; NULL: kernel thread, or not readable */
+	bool exe_deleted; /* or a memfd */
+	uint64_t exe_dev, exe_ino; /* kernel form, 0 when unknown */
+	int64_t exe_ctime_sec;
+	uint32_t exe_ctime_nsec;
+	char *cgroup; /* path inside cgroup2 without leading slash, "" for the root */
+};
+int zt_process_read(int pid, struct zt_process *ret); /* -ESRCH */
+void zt_process_done(struct zt_process *p);
+
+/* ---- containers (container.c) ---- */
+struct zt_container {
+	char *id;	/* as the runtime has it */
+	char *name;	/* NULL where no state file tells */
+	char *runtime;	/* "docker" "podman" "containerd" "crun" "runc" */
+	char *cgroup;	/* path inside cgroup2 */
+};
+/* Running containers: cgroup shapes (docker-ID.scope, docker/ID, libpod-ID.scope, cri-containerd-ID.scope, crun-ID.scope, kubepods…) and the
+ * runtimes' state files below root (NULL = this host): docker config.v2.json, podman containers.json, crun status, runc state.json. */
+int zt_containers_list(const char *root, struct zt_container **ret, size_t *ret_n);
+void zt_containers_free(struct zt_container *c, size_t n);
+/* By name, id, or unique prefix of an id of at least 8 digits: malloc'ed cgroup path. -ENOENT, -EEXIST (several). */
+int zt_container_cgroup(const char *root, const char *name, char **ret_path);
