@@ -148,7 +148,7 @@ static int take_rule(const char **p, const char *end, struct zt_event *e)
 int zt_event_parse_prefix(const char *text, const char *blocked_prefix, struct zt_event *e)
 {
 	size_t len = strlen(text), n;
-	struct prefix k;
+	struct prefix k = {.text = ""};
 	const char *at = find_prefix(text, len, blocked_prefix, &k);
 
 	if (at != text)
