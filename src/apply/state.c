@@ -34,7 +34,8 @@ int zt_state_prepare(const struct zt_apply_ctx *c, struct zt_diags *d)
 	if (stat(c->state_dir, &st) < 0)
 		return zt_diag_errno(d, 4010, -errno, "cannot look at the state folder %s", c->state_dir);
 	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH)) {
-		(void)zt_diag(d, ZT_ERROR, 4011, NULL, "the state folder %s belongs to another user or others may write it", c->state_dir);
+		(void)zt_diag(d, ZT_ERROR, 4011, NULL,
+			      "the state folder %s belongs to another user or others may write it", c->state_dir);
 		zt_diag_hint(d, "chown root: %s && chmod 0700 %s", c->state_dir, c->state_dir);
 		return -EPERM;
 	}
@@ -114,7 +115,8 @@ int zt_state_set_current(const struct zt_apply_ctx *c, uint64_t generation, bool
 {
 	ZT_FREE char *path = zt_state_path(c, "current");
 
-	return write_json(path, json_pack("{s:I, s:s}", "generation", (json_int_t)generation, "state", flushed ? "flushed" : "confirmed"));
+	return write_json(path, json_pack("{s:I, s:s}", "generation", (json_int_t)generation, "state",
+					  flushed ? "flushed" : "confirmed"));
 }
 
 int zt_pending_read(const struct zt_apply_ctx *c, struct zt_pending *ret)
@@ -139,9 +141,9 @@ int zt_pending_write(const struct zt_apply_ctx *c, const struct zt_pending *p)
 {
 	ZT_FREE char *path = zt_state_path(c, "pending");
 
-	return write_json(path, json_pack("{s:I, s:I, s:I, s:I, s:s, s:s}", "generation", (json_int_t)p->generation, "backup_of",
-					  (json_int_t)p->backup_of, "deadline", (json_int_t)p->deadline, "pid", (json_int_t)p->pid,
-					  "boot_id", p->boot_id, "session", p->session));
+	return write_json(path, json_pack("{s:I, s:I, s:I, s:I, s:s, s:s}", "generation", (json_int_t)p->generation,
+					  "backup_of", (json_int_t)p->backup_of, "deadline", (json_int_t)p->deadline,
+					  "pid", (json_int_t)p->pid, "boot_id", p->boot_id, "session", p->session));
 }
 
 int zt_pending_clear(const struct zt_apply_ctx *c)
@@ -221,29 +223,27 @@ static int write_part(const char *dir, const char *name, const char *data, size_
 	return r ? r : json_object_set_new(digests, name, json_string(hex)) < 0 ? -ENOMEM : 0;
 }
 
-static json_t *meta_json(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *summary, const char *reason, json_t *digests)
+static json_t *meta_json(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *summary,
+			 const char *reason, json_t *digests)
 {
 	ZT_FREE char *who = zt_who_am_i(), *from = zt_where_from();
 
-	return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:O}", "generation", (json_int_t)rs->generation, "when",
-			 (json_int_t)zt_now(), "who", who ? who : "", "from", from ? from : "", "hash", rs->hash, "engine", c->engine->name,
-			 "summary", summary, "reason", reason ? reason : "", "state", "pending", "rules", (json_int_t)rs->n_rules, "sha256",
-			 digests);
+	return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:O}", "generation",
+			 (json_int_t)rs->generation, "when", (json_int_t)zt_now(), "who", who ? who : "", "from",
+			 from ? from : "", "hash", rs->hash, "engine", c->engine->name, "summary", summary, "reason",
+			 reason ? reason : "", "state", "pending", "rules", (json_int_t)rs->n_rules, "sha256", digests);
 }
 
-static int write_parts(const struct zt_apply_ctx *c, const char *dir, const struct zt_ruleset *rs, const char *image, size_t image_len,
-		       const char *source, size_t source_len, const char *summary, const char *reason)
+static int write_parts(const struct zt_apply_ctx *c, const char *dir, const struct zt_ruleset *rs, const char *image,
+		       size_t image_len, const char *source, size_t source_len, const char *summary, const char *reason)
 {
-	ZT_FREE char *meta = zt_path_join(dir, "meta.json"), *text = NULL;
-	json_t *j = NULL, *digests = json_object();
-	int r = meta && digests ? zt_ruleset_to_json(rs, &j) : -ENOMEM;
+	ZT_FREE char *meta = zt_path_join(dir, "meta.json");
+	ZT_STRBUF struct zt_strbuf text = {0};
+	json_t *digests = json_object();
+	int r = meta && digests ? zt_ruleset_json_text(rs, &text) : -ENOMEM;
 
-	text = r ? NULL : json_dumps(j, JSON_COMPACT);
-	json_decref(j);
-	if (!r && !text)
-		r = -ENOMEM;
 	if (!r)
-		r = write_part(dir, "ruleset.json", text, strlen(text), digests);
+		r = write_part(dir, "ruleset.json", text.buf, text.len, digests);
 	if (!r)
 		r = write_part(dir, "image", image, image_len, digests);
 	if (!r)
@@ -336,16 +336,16 @@ int zt_generation_check(const struct zt_apply_ctx *c, uint64_t n, struct zt_diag
 		int r = read_part(c, n, parts[i], &text, &len);
 
 		if (r < 0) {
-			(void)zt_diag(d, ZT_ERROR, 4030, NULL, "generation %llu: %s is %s", (unsigned long long)n, parts[i],
-				      r == -EUCLEAN ? "not what was written" : strerror(-r));
+			(void)zt_diag(d, ZT_ERROR, 4030, NULL, "generation %llu: %s is %s", (unsigned long long)n,
+				      parts[i], r == -EUCLEAN ? "not what was written" : strerror(-r));
 			result = -EUCLEAN;
 		}
 	}
 	return result;
 }
 
-int zt_generation_load(const struct zt_apply_ctx *c, uint64_t n, struct zt_ruleset **ret_rs, char **ret_source, size_t *ret_len,
-		       struct zt_diags *d)
+int zt_generation_load(const struct zt_apply_ctx *c, uint64_t n, struct zt_ruleset **ret_rs, char **ret_source,
+		       size_t *ret_len, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	ZT_FREE char *text = NULL, *source = NULL;

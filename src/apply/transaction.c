@@ -79,8 +79,8 @@ static bool unchanged(const struct transaction *t)
 	uint64_t current = 0;
 	bool flushed = false;
 
-	return t->before && !t->damaged && zt_state_current(t->c, &current, &flushed) == 0 && !flushed && t->before->generation == current &&
-	       !strcmp(t->before->hash, t->rs->hash);
+	return t->before && !t->damaged && zt_state_current(t->c, &current, &flushed) == 0 && !flushed &&
+	       t->before->generation == current && !strcmp(t->before->hash, t->rs->hash);
 }
 
 static int summarise(struct transaction *t)
@@ -93,8 +93,8 @@ static int summarise(struct transaction *t)
 		return r;
 	for (size_t i = 0; i < diff.n; i++)
 		n[diff.items[i].change]++;
-	t->summary = zt_asprintf("%zu added, %zu removed, %zu changed, %zu moved%s%s", n[ZT_ADDED], n[ZT_REMOVED], n[ZT_CHANGED], n[ZT_MOVED],
-				 diff.settings_changed && t->before ? "; " : "",
+	t->summary = zt_asprintf("%zu added, %zu removed, %zu changed, %zu moved%s%s", n[ZT_ADDED], n[ZT_REMOVED],
+				 n[ZT_CHANGED], n[ZT_MOVED], diff.settings_changed && t->before ? "; " : "",
 				 diff.settings_changed && t->before && diff.settings_text ? diff.settings_text : "");
 	return t->summary ? 0 : -ENOMEM;
 }
@@ -117,6 +117,26 @@ static int next_generation(struct transaction *t)
 	return 0;
 }
 
+/* What is live is what the current generation's bytes load: they become the backup by a second name, where their digest holds. */
+static int link_backup(struct transaction *t, const char *path)
+{
+	ZT_FREE char *image = zt_state_path(t->c, "generations/%llu/image", (unsigned long long)t->before->generation);
+	ZT_FREE char *bytes = NULL;
+	json_t *meta = NULL;
+	size_t len = 0;
+	int r = image ? zt_generation_meta(t->c, t->before->generation, &meta) : -ENOMEM;
+
+	if (!r && strcmp(json_string_value(json_object_get(meta, "hash")) ?: "", t->before->hash) != 0)
+		r = -ESTALE;
+	if (!r && strcmp(json_string_value(json_object_get(meta, "engine")) ?: "", t->c->engine->name) != 0)
+		r = -ESTALE;
+	json_decref(meta);
+	r = r ?: zt_generation_image(t->c, t->before->generation, &bytes, &len);
+	if (!r && unlink(path) < 0 && errno != ENOENT)
+		r = -errno;
+	return r ?: link(image, path) < 0 ? -errno : zt_sync_folder_of(path);
+}
+
 static int write_backup(struct transaction *t)
 {
 	ZT_FREE char *path = zt_state_path(t->c, "backup"), *bytes = NULL;
@@ -131,6 +151,8 @@ static int write_backup(struct transaction *t)
 		return r ? r : unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 	if (t->before) {
 		t->pending.backup_of = t->before->generation;
+		if (link_backup(t, path) == 0)
+			return 0;
 		r = t->c->engine->lower(t->before, &img, NULL);
 		r = r ?: t->c->engine->image_text(img, &text);
 		if (img)
@@ -157,7 +179,9 @@ static int prepare(struct transaction *t)
 	if (r || t->o->dry_run)
 		return r;
 	r = t->c->engine->image_text(t->img, &image);
-	r = r ?: zt_generation_write(t->c, t->rs, image.buf, image.len, t->source, t->source_len, t->summary, t->o->reason);
+	r = r
+		    ?: zt_generation_write(t->c, t->rs, image.buf, image.len, t->source, t->source_len, t->summary,
+					   t->o->reason);
 	r = r ?: zt_fault_step("apply: generation written");
 	r = r ?: write_backup(t);
 	r = r ?: zt_fault_step("apply: backup written");
@@ -202,7 +226,9 @@ static int verify(struct transaction *t)
 	if (!r && generation == t->rs->generation && !strcmp(hash, t->rs->hash))
 		return 0;
 	(void)zt_diag(t->d, ZT_ERROR, 4013, NULL, "the kernel does not hold what was applied");
-	zt_diag_hint(t->d, "another program changed it at the same time, or this is a bug; what was there before is put back");
+	zt_diag_hint(
+		t->d,
+		"another program changed it at the same time, or this is a bug; what was there before is put back");
 	return -EIO;
 }
 
@@ -249,7 +275,8 @@ static int run(struct transaction *t, struct zt_apply_result *ret)
 	if (r < 0)
 		return zt_diag_errno(t->d, 4015, r, "cannot read what is active now");
 	if (unchanged(t)) {
-		*ret = (struct zt_apply_result){.outcome = ZT_APPLY_UNCHANGED, .generation = t->before->generation, .n_rules = t->rs->n_rules};
+		*ret = (struct zt_apply_result){
+			.outcome = ZT_APPLY_UNCHANGED, .generation = t->before->generation, .n_rules = t->rs->n_rules};
 		return 0;
 	}
 	r = prepare(t);
@@ -257,7 +284,8 @@ static int run(struct transaction *t, struct zt_apply_result *ret)
 		*ret = (struct zt_apply_result){.outcome = ZT_APPLY_UNCHANGED, .n_rules = t->rs->n_rules};
 		return 0;
 	}
-	say(t->c, "Applying Default %s to OUTPUT chain...", t->rs->settings.def[ZT_DIR_EGRESS] == ZT_DEFAULT_ALLOW ? "Allow" : "Deny");
+	say(t->c, "Applying Default %s to OUTPUT chain...",
+	    t->rs->settings.def[ZT_DIR_EGRESS] == ZT_DEFAULT_ALLOW ? "Allow" : "Deny");
 	r = r ?: journal(t);
 	if (r < 0) {
 		(void)zt_pending_clear(t->c); /* nothing was swapped */
@@ -278,11 +306,18 @@ static int run(struct transaction *t, struct zt_apply_result *ret)
 }
 
 /* The lock is held. */
-static int apply_locked(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len, const char *action,
-			const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
+static int apply_locked(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len,
+			const char *action, const struct zt_apply_options *o, struct zt_apply_result *ret,
+			struct zt_diags *d)
 {
-	ZT_CLEANUP(transaction_done) struct transaction t = {
-		.c = c, .o = o, .rs = rs, .d = d, .action = action, .source = source ? source : "", .source_len = source ? source_len : 0};
+	ZT_CLEANUP(transaction_done)
+	struct transaction t = {.c = c,
+				.o = o,
+				.rs = rs,
+				.d = d,
+				.action = action,
+				.source = source ? source : "",
+				.source_len = source ? source_len : 0};
 	int r = zt_pending_recover(c, d);
 
 	if (r == -EBUSY) {
@@ -292,8 +327,9 @@ static int apply_locked(const struct zt_apply_ctx *c, struct zt_ruleset *rs, con
 	return r ?: run(&t, ret);
 }
 
-static int apply_as(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len, const char *action,
-		    const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
+static int apply_as(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len,
+		    const char *action, const struct zt_apply_options *o, struct zt_apply_result *ret,
+		    struct zt_diags *d)
 {
 	ZT_CLOSE int lock = -1;
 	int r = zt_apply_guard(d);
@@ -303,8 +339,8 @@ static int apply_as(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const c
 	return r ?: apply_locked(c, rs, source, source_len, action, o, ret, d);
 }
 
-int zt_apply(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len, const struct zt_apply_options *o,
-	     struct zt_apply_result *ret, struct zt_diags *d)
+int zt_apply(const struct zt_apply_ctx *c, struct zt_ruleset *rs, const char *source, size_t source_len,
+	     const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
 {
 	return apply_as(c, rs, source, source_len, "apply", o, ret, d);
 }
@@ -316,8 +352,10 @@ static int refuse_same_session(const struct zt_pending *p, struct zt_diags *d)
 
 	if (!p->session[0] || !zt_session(session) || strcmp(session, p->session) != 0)
 		return 0;
-	(void)zt_diag(d, ZT_ERROR, 4004, NULL, "this is the session that applied the policy: it may live by its old connection only");
-	zt_diag_hint(d, "log in anew and confirm from there, which proves that a new connection works; --force overrides");
+	(void)zt_diag(d, ZT_ERROR, 4004, NULL,
+		      "this is the session that applied the policy: it may live by its old connection only");
+	zt_diag_hint(d,
+		     "log in anew and confirm from there, which proves that a new connection works; --force overrides");
 	return -EACCES;
 }
 
@@ -366,7 +404,8 @@ static int previous_generation(const struct zt_apply_ctx *c, uint64_t *ret)
 
 		if (v[i] >= current && !(flushed && v[i] == current))
 			continue;
-		good = zt_generation_meta(c, v[i], &meta) == 0 && !strcmp(json_string_value(json_object_get(meta, "state")) ?: "", "confirmed");
+		good = zt_generation_meta(c, v[i], &meta) == 0 &&
+		       !strcmp(json_string_value(json_object_get(meta, "state")) ?: "", "confirmed");
 		json_decref(meta);
 		if (good) {
 			*ret = v[i];
@@ -376,8 +415,8 @@ static int previous_generation(const struct zt_apply_ctx *c, uint64_t *ret)
 	return -ENOENT;
 }
 
-static int rollback_to(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o, struct zt_apply_result *ret,
-		       struct zt_diags *d)
+static int rollback_to(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o,
+		       struct zt_apply_result *ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	ZT_FREE char *source = NULL, *reason = zt_asprintf("rollback to generation %llu", (unsigned long long)n);
@@ -386,12 +425,14 @@ static int rollback_to(const struct zt_apply_ctx *c, uint64_t n, const struct zt
 	int r = zt_generation_load(c, n, &rs, &source, &len, d);
 
 	if (r == -ENOENT)
-		(void)zt_diag(d, ZT_ERROR, 4005, NULL, "there is no generation %llu; `zt-segment history` lists them", (unsigned long long)n);
+		(void)zt_diag(d, ZT_ERROR, 4005, NULL, "there is no generation %llu; `zt-segment history` lists them",
+			      (unsigned long long)n);
 	with.reason = o->reason ? o->reason : reason;
 	return r ?: apply_locked(c, rs, source, len, "rollback", &with, ret, d);
 }
 
-int zt_rollback(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o, struct zt_apply_result *ret, struct zt_diags *d)
+int zt_rollback(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_options *o, struct zt_apply_result *ret,
+		struct zt_diags *d)
 {
 	struct zt_pending p;
 	ZT_CLOSE int lock = -1;
@@ -432,11 +473,13 @@ int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d)
 		(void)zt_pending_clear(c);
 		(void)zt_state_current(c, &current, &flushed); /* none: 0 */
 		if (current && zt_state_set_current(c, current, true) < 0)
-			(void)zt_diag(d, ZT_WARNING, 4012, NULL, "cannot record the flush: the policy would come back at boot");
+			(void)zt_diag(d, ZT_WARNING, 4012, NULL,
+				      "cannot record the flush: the policy would come back at boot");
 		if (zt_audit(c, "flush", current, NULL, "", &quiet) < 0)
 			(void)zt_diag(d, ZT_WARNING, 4020, NULL, "the flush could not be written to the audit log");
 	} else if (!r) {
-		(void)zt_diag(d, ZT_WARNING, 4011, NULL, "the state folder %s cannot be used: the flush is not recorded", c->state_dir);
+		(void)zt_diag(d, ZT_WARNING, 4011, NULL,
+			      "the state folder %s cannot be used: the flush is not recorded", c->state_dir);
 	}
 	zt_diags_done(&quiet);
 	return r;
@@ -457,13 +500,14 @@ static int refresh_cgroups(struct zt_ruleset *rs)
 }
 
 /* A policy of one file is resolved anew as a whole; one of several files is known only in its compiled form. */
-static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old, const char *source, size_t len, struct zt_ruleset **ret,
-		     struct zt_diags *d)
+static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old, const char *source, size_t len,
+		     struct zt_ruleset **ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
 	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ssh = {0};
 	struct zt_compile_options o = {.instance = c->instance, .cgroup_root = c->cgroup_root, .ssh_ports = &ssh};
-	int r = zt_policy_parse(old->policy_name, source, len, &(struct zt_policy_options){.allow_unsafe_file = true}, &p, d);
+	int r = zt_policy_parse(old->policy_name, source, len, &(struct zt_policy_options){.allow_unsafe_file = true},
+				&p, d);
 
 	if (!r)
 		r = zt_ssh_ports(NULL, &ssh);

@@ -78,7 +78,7 @@ int zt_write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
-static int sync_folder_of(const char *path)
+int zt_sync_folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	ZT_FREE char *folder = slash ? zt_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : zt_strdup(".");
@@ -120,7 +120,7 @@ int zt_file_write_atomic(const char *path, const void *data, size_t len, mode_t 
 		(void)unlink(tmp);
 		return r;
 	}
-	return sync_folder_of(path);
+	return zt_sync_folder_of(path);
 }
 
 int zt_mkdir_p(const char *path, mode_t mode)

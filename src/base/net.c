@@ -30,9 +30,26 @@ int zt_addr_parse(const char *s, struct zt_addr *ret)
 	return 0;
 }
 
+/* inet_ntop goes through printf, and every element of a big policy passes here several times. */
+static void format4(const uint8_t *b, char *out)
+{
+	for (int i = 0; i < 4; i++) {
+		if (b[i] >= 100)
+			*out++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*out++ = (char)('0' + b[i] / 10 % 10);
+		*out++ = (char)('0' + b[i] % 10);
+		*out++ = i < 3 ? '.' : '\0';
+	}
+}
+
 void zt_addr_format(const struct zt_addr *a, char buf[static 64])
 {
-	if (!a->family || !inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, buf, 64))
+	if (a->family == 4) {
+		format4(a->b, buf);
+		return;
+	}
+	if (!a->family || !inet_ntop(AF_INET6, a->b, buf, 64))
 		(void)snprintf(buf, 64, "%s", "-");
 }
 
@@ -133,7 +150,7 @@ void zt_addr_range_format(const struct zt_addr_range *r, char buf[static 128])
 	zt_addr_format(&r->lo, lo);
 	zt_addr_format(&r->hi, hi);
 	if (!zt_addr_cmp(&r->lo, &r->hi)) {
-		(void)snprintf(buf, 128, "%s", lo);
+		memcpy(buf, lo, strlen(lo) + 1);
 		return;
 	}
 	for (unsigned prefix = 0; prefix < addr_len(&r->lo) * 8; prefix++) {
@@ -343,8 +360,9 @@ static const struct {
 	uint8_t number;
 	bool ports;
 } protocols[] = {
-	{"tcp", 6, true},   {"udp", 17, true}, {"icmp", 1, false}, {"icmpv6", 58, false},  {"sctp", 132, true}, {"udplite", 136, true},
-	{"dccp", 33, true}, {"gre", 47, false}, {"esp", 50, false}, {"ah", 51, false},	   {"igmp", 2, false},
+	{"tcp", 6, true},    {"udp", 17, true},	     {"icmp", 1, false}, {"icmpv6", 58, false},
+	{"sctp", 132, true}, {"udplite", 136, true}, {"dccp", 33, true}, {"gre", 47, false},
+	{"esp", 50, false},  {"ah", 51, false},	     {"igmp", 2, false},
 };
 
 int zt_proto_parse(const char *s, uint8_t *ret)

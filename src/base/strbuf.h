@@ -17,6 +17,7 @@ void zt_strbuf_clear(struct zt_strbuf *b); /* keeps the memory */
 void zt_strbuf_add(struct zt_strbuf *b, const void *data, size_t len);
 void zt_strbuf_str(struct zt_strbuf *b, const char *s);
 void zt_strbuf_char(struct zt_strbuf *b, char c);
+void zt_strbuf_u64(struct zt_strbuf *b, uint64_t v); /* decimal; an order of magnitude cheaper than printf */
 void zt_strbuf_printf(struct zt_strbuf *b, const char *fmt, ...) ZT_PRINTF(2, 3);
 void zt_strbuf_vprintf(struct zt_strbuf *b, const char *fmt, va_list ap) ZT_PRINTF(2, 0);
 int zt_strbuf_error(const struct zt_strbuf *b);  /* 0 or -ENOMEM */

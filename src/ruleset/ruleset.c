@@ -45,8 +45,11 @@ int zt_ruleset_new(struct zt_ruleset **ret)
 
 	if (!rs)
 		return -ENOMEM;
-	rs->settings = (struct zt_settings){
-		.log_blocked = true, .preserve_ssh = true, .preserve_established = true, .log_limit = 10, .log_limit_per = ZT_PER_SECOND};
+	rs->settings = (struct zt_settings){.log_blocked = true,
+					    .preserve_ssh = true,
+					    .preserve_established = true,
+					    .log_limit = 10,
+					    .log_limit_per = ZT_PER_SECOND};
 	rs->settings.log_prefix = zt_strdup("ZT-BLOCKED: ");
 	rs->instance = zt_strdup("default");
 	rs->policy_name = zt_strdup("");
@@ -134,7 +137,8 @@ static int copy_head(struct zt_ruleset *dst, const struct zt_ruleset *src)
 	dst->settings.log_prefix = prefix;
 	dst->generation = src->generation;
 	memcpy(dst->hash, src->hash, sizeof(dst->hash));
-	r = copy_string(&dst->settings.log_prefix, src->settings.log_prefix) ?: copy_string(&dst->instance, src->instance);
+	r = copy_string(&dst->settings.log_prefix, src->settings.log_prefix)
+		    ?: copy_string(&dst->instance, src->instance);
 	r = r ?: copy_string(&dst->policy_name, src->policy_name) ?: zt_u32_ranges_copy(&dst->ssh_ports, &src->ssh_ports);
 	if (!r && src->n_files && !(dst->files = zt_new(char *, src->n_files)))
 		return -ENOMEM;
@@ -166,8 +170,12 @@ static void put_numbers(struct zt_strbuf *out, char key, const struct zt_u32_ran
 	if (!l->n)
 		return;
 	zt_strbuf_char(out, key);
-	for (size_t i = 0; i < l->n; i++)
-		zt_strbuf_printf(out, "%u-%u,", l->v[i].lo, l->v[i].hi);
+	for (size_t i = 0; i < l->n; i++) {
+		zt_strbuf_u64(out, l->v[i].lo);
+		zt_strbuf_char(out, '-');
+		zt_strbuf_u64(out, l->v[i].hi);
+		zt_strbuf_char(out, ',');
+	}
 }
 
 static void put_addrs(struct zt_strbuf *out, char key, const struct zt_addr_ranges *l)
@@ -179,7 +187,8 @@ static void put_addrs(struct zt_strbuf *out, char key, const struct zt_addr_rang
 		char text[128];
 
 		zt_addr_range_format(&l->v[i], text);
-		zt_strbuf_printf(out, "%s,", text);
+		zt_strbuf_str(out, text);
+		zt_strbuf_char(out, ',');
 	}
 }
 
@@ -187,8 +196,15 @@ static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
 {
 	const struct zt_match *m = &r->match;
 
-	zt_strbuf_printf(out, "%s\t%u\t%s\t%s%s\tf%u", r->id, r->part, zt_direction_name(r->dir), zt_verdict_name(r->verdict),
-			 r->log ? "+log" : "", m->families);
+	zt_strbuf_str(out, r->id);
+	zt_strbuf_char(out, '\t');
+	zt_strbuf_u64(out, r->part);
+	zt_strbuf_char(out, '\t');
+	zt_strbuf_str(out, zt_direction_name(r->dir));
+	zt_strbuf_char(out, '\t');
+	zt_strbuf_str(out, zt_verdict_name(r->verdict));
+	zt_strbuf_str(out, r->log ? "+log\tf" : "\tf");
+	zt_strbuf_u64(out, m->families);
 	put_numbers(out, 'u', &m->uid);
 	put_numbers(out, 'g', &m->gid);
 	for (size_t i = 0; i < m->n_cgroups; i++)
@@ -210,9 +226,11 @@ int zt_ruleset_canonical(const struct zt_ruleset *rs, struct zt_strbuf *out)
 {
 	const struct zt_settings *s = &rs->settings;
 
-	zt_strbuf_printf(out, "zt-segment ruleset 1\ndefault %d %d %d mode %d block %d loopback %d log %d %u/%d ssh %d established %d\n",
-			 s->def[0], s->def[1], s->def[2], s->mode, s->block, s->loopback, s->log_blocked, s->log_limit, s->log_limit_per,
-			 s->preserve_ssh, s->preserve_established);
+	zt_strbuf_printf(
+		out,
+		"zt-segment ruleset 1\ndefault %d %d %d mode %d block %d loopback %d log %d %u/%d ssh %d established %d\n",
+		s->def[0], s->def[1], s->def[2], s->mode, s->block, s->loopback, s->log_blocked, s->log_limit,
+		s->log_limit_per, s->preserve_ssh, s->preserve_established);
 	zt_strbuf_printf(out, "prefix %s\n", s->log_prefix);
 	put_numbers(out, 'S', &rs->ssh_ports);
 	zt_strbuf_char(out, '\n');
@@ -233,8 +251,8 @@ int zt_ruleset_rehash(struct zt_ruleset *rs)
 
 bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b)
 {
-	return !strcmp(a->id, b->id) && a->part == b->part && a->dir == b->dir && a->verdict == b->verdict && a->log == b->log &&
-	       a->expires == b->expires && a->n_windows == b->n_windows &&
+	return !strcmp(a->id, b->id) && a->part == b->part && a->dir == b->dir && a->verdict == b->verdict &&
+	       a->log == b->log && a->expires == b->expires && a->n_windows == b->n_windows &&
 	       (!a->n_windows || !memcmp(a->windows, b->windows, a->n_windows * sizeof(*a->windows))) &&
 	       zt_match_eq(&a->match, &b->match);
 }

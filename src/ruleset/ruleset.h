@@ -126,6 +126,8 @@ int zt_ruleset_rehash(struct zt_ruleset *rs);
 /* JSON, complete: what `-o json`, history and generation files hold; from_json(to_json(x)) has the same canonical bytes. */
 struct json_t;
 int zt_ruleset_to_json(const struct zt_ruleset *rs, struct json_t **ret);
+/* The compact text of the same, without the tree in between; -EINVAL where some text is not UTF-8. */
+int zt_ruleset_json_text(const struct zt_ruleset *rs, struct zt_strbuf *out);
 int zt_ruleset_from_json(struct json_t *j, struct zt_ruleset **ret, struct zt_diags *d);
 
 void zt_match_done(struct zt_match *m);
