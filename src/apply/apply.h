@@ -11,6 +11,7 @@
  *   current                 {"generation":N,"state":"confirmed"}; written last. The last *confirmed* generation is what boots
  *   pending                 journal of a running transaction: {"generation":N,"backup_of":M,"deadline":…,"pid":…,"boot_id":…,"session":…}
  *   backup                  engine text of what the kernel held before a pending apply (absent = nothing was there)
+ *   memo                    proof of what the engine committed (engine.h); only a short cut, gone is as good as there
  *   audit.jsonl             append-only, one JSON object a line, each with the SHA-256 of the line before ("prev") and its own number
  * A transaction ends by writing current and unlinking pending; whoever takes the lock and finds a pending whose owner is dead
  * (or another boot id) rolls it back first. kill -9 at any point therefore ends in a confirmed policy.

@@ -45,6 +45,7 @@ struct transaction {
 	const char *source;
 	size_t source_len;
 	char *summary;
+	char *memo;   /* file in which the engine keeps its proof; NULL: none */
 	bool active;  /* something of ours was in the kernel */
 	bool damaged; /* … that somebody changed */
 };
@@ -55,6 +56,7 @@ static void transaction_done(struct transaction *t)
 		t->c->engine->image_free(t->img);
 	zt_ruleset_free(t->before);
 	free(t->summary);
+	free(t->memo);
 }
 
 /* ---- what is there now ---- */
@@ -68,6 +70,11 @@ static int look(struct transaction *t)
 	t->active = r == 0 || r == -EUCLEAN;
 	if (r == -ENOENT)
 		return 0;
+	if (!r && t->memo && t->c->engine->raise_memo &&
+	    !t->c->engine->raise_memo(t->c->instance, t->memo, &t->before)) {
+		zt_diags_done(&quiet);
+		return 0;
+	}
 	r = t->c->engine->raise(t->c->instance, &t->before, &quiet);
 	zt_diags_done(&quiet);
 	t->damaged = r == -EUCLEAN;
@@ -172,6 +179,8 @@ static int prepare(struct transaction *t)
 
 	r = r ?: zt_fault_step("apply: lower");
 	r = r ?: t->c->engine->lower(t->rs, &t->img, t->d);
+	if (!r && t->memo && t->c->engine->use_memo)
+		t->c->engine->use_memo(t->img, t->memo);
 	r = r ?: t->c->engine->check(t->img, t->d);
 	r = r ?: zt_fault_step("apply: checked");
 	if (!r && !t->o->force)
@@ -317,7 +326,8 @@ static int apply_locked(const struct zt_apply_ctx *c, struct zt_ruleset *rs, con
 				.d = d,
 				.action = action,
 				.source = source ? source : "",
-				.source_len = source ? source_len : 0};
+				.source_len = source ? source_len : 0,
+				.memo = zt_state_path(c, "memo")};
 	int r = zt_pending_recover(c, d);
 
 	if (r == -EBUSY) {

@@ -75,6 +75,11 @@ struct zt_engine {
 	int (*flush)(const char *instance, struct zt_diags *d);
 	/* Tables of others, malloc'ed array. */
 	int (*foreign)(const char *instance, struct zt_foreign **ret, size_t *ret_n);
+	/* Optional (NULL): an engine that can prove cheaply that nothing has touched what it committed keeps the proof in a file.
+	 * use_memo: commit and check of img may rely on path and bring it up to date. raise_memo: raise from it, or an
+	 * error, after which the caller raises. Only transactions use them; what is shown to people is read from the kernel. */
+	void (*use_memo)(struct zt_image *img, const char *path);
+	int (*raise_memo)(const char *instance, const char *path, struct zt_ruleset **ret);
 };
 void zt_foreign_free(struct zt_foreign *f, size_t n);
 

@@ -10,30 +10,117 @@
 
 #define TEXT_DELTA_MAX 2000u
 
-/* ---- loading elements ---- */
-static int load_elements(const struct zt_image *img)
-{
-	ZT_CLEANUP(nft_batch_done) struct nft_batch b = {0};
-	ZT_FREE const struct nft_elem **list = zt_new(const struct nft_elem *, img->n_elems + 1);
-	struct nft_nl nl = {0};
-	char table[64];
-	int r = list ? nft_nl_open(&nl) : -ENOMEM;
+struct nft_plan { /* a small change on top of what a memo proves */
+	struct nft_state known;
+	struct nft_delta delta;
+};
 
-	nft_table_name(img->rs->instance, table);
-	if (!r)
-		r = nft_batch_begin(&b, &nl, table, 0);
+static void plan_free(struct nft_plan *p)
+{
+	if (!p)
+		return;
+	nft_state_done(&p->known);
+	nft_delta_done(&p->delta);
+	free(p);
+}
+
+void nft_work_free(struct nft_work *w)
+{
+	if (!w)
+		return;
+	plan_free(w->plan);
+	free(w->memo);
+	free(w);
+}
+
+/* ---- elements into a batch, map by map ---- */
+static int batch_elems(struct nft_batch *b, const struct zt_image *img, const char *table, bool add,
+		       const struct nft_elem *const *elems, size_t n)
+{
+	ZT_FREE const struct nft_elem **list = zt_new(const struct nft_elem *, n + 1);
+	int r = list ? 0 : -ENOMEM;
+
+	for (uint32_t s = 0; s < img->n_strata && !r; s++) {
+		size_t k = 0;
+
+		for (size_t i = 0; i < n; i++)
+			if (elems[i]->stratum == s)
+				list[k++] = elems[i];
+		if (k)
+			r = nft_batch_elems(b, img, table, add, list, k, img->strata[s].name, &img->strata[s].shape);
+	}
+	return r;
+}
+
+/* Elements are sorted by stratum: no search is needed. */
+static int batch_all(struct nft_batch *b, const struct zt_image *img, const char *table)
+{
+	ZT_FREE const struct nft_elem **list = zt_new(const struct nft_elem *, img->n_elems + 1);
+	int r = list ? 0 : -ENOMEM;
+
 	for (size_t i = 0; i < img->n_elems && !r;) {
 		uint32_t s = img->elems[i].stratum;
 		size_t n = 0;
 
 		for (; i < img->n_elems && img->elems[i].stratum == s; i++)
 			list[n++] = &img->elems[i];
-		r = nft_batch_elems(&b, img, table, true, list, n, img->strata[s].name, &img->strata[s].shape);
+		r = nft_batch_elems(b, img, table, true, list, n, img->strata[s].name, &img->strata[s].shape);
 	}
-	if (!r && img->n_elems)
+	return r;
+}
+
+/* Into empty maps: all, or only those that a plan adds. */
+static int load_elements(const struct zt_image *img, const struct nft_delta *only)
+{
+	ZT_CLEANUP(nft_batch_done) struct nft_batch b = {0};
+	struct nft_nl nl = {0};
+	char table[64];
+	int r = nft_nl_open(&nl);
+
+	nft_table_name(img->rs->instance, table);
+	if (!r)
+		r = nft_batch_begin(&b, &nl, table, 0);
+	if (!r)
+		r = only ? batch_elems(&b, img, table, true, only->add, only->n_add) : batch_all(&b, img, table);
+	if (!r && (only ? only->n_add : img->n_elems))
 		r = nft_batch_commit(&b, &nl);
 	nft_nl_close(&nl);
 	return r;
+}
+
+/* ---- a plan ---- */
+static bool is_sound(const struct nft_state *live)
+{
+	const char *recorded = nft_meta_get(&live->meta, "rules");
+
+	return live->present && live->base_chains == NFT_BASE_CHAINS && recorded && !strcmp(recorded, live->digest);
+}
+
+/* NULL in work->plan where there is no valid memo or the change is not a small one. */
+static int make_plan(const struct zt_image *img)
+{
+	struct nft_plan *p = img->work->memo ? zt_new(struct nft_plan, 1) : NULL;
+	bool small = false;
+	int r;
+
+	if (!p)
+		return img->work->memo ? -ENOMEM : 0;
+	r = nft_memo_read(img->work->memo, img->rs->instance, &p->known);
+	if (!r && is_sound(&p->known) && p->known.n_maps && nft_same_maps(img, &p->known)) {
+		nft_image_set_version(img, p->known.maps[0].version);
+		r = nft_delta_make(img, &p->known, &p->delta);
+		small = !r && p->delta.n_add + p->delta.n_del <= TEXT_DELTA_MAX;
+	}
+	if (small)
+		img->work->plan = ZT_TAKE(p);
+	plan_free(p);
+	return r == -ENOMEM ? r : 0;
+}
+
+static void drop_plan(const struct zt_image *img)
+{
+	plan_free(img->work->plan);
+	img->work->plan = NULL;
 }
 
 /* ---- scratch load: in a child in an empty network namespace; answers with the digest or the first message ---- */
@@ -56,7 +143,7 @@ static void scratch_child(const struct zt_image *img, int fd)
 	if (!a.r)
 		a.r = nft_run_text(text.buf, text.len, false, &d);
 	if (!a.r)
-		a.r = load_elements(img);
+		a.r = load_elements(img, img->work->plan ? &img->work->plan->delta : NULL);
 	nft_table_name(img->rs->instance, table);
 	if (!a.r)
 		(void)nft_fence_devices(table, &added, NULL); /* commit warns where the kernel has no egress hook */
@@ -64,7 +151,8 @@ static void scratch_child(const struct zt_image *img, int fd)
 		a.r = nft_state_read(img->rs->instance, NFT_READ_RULES, &s);
 	memcpy(a.digest, s.digest, sizeof(a.digest));
 	if (d.n)
-		(void)snprintf(a.message, sizeof(a.message), "%s", d.items[0].message); /* a cut message is still a message */
+		(void)snprintf(a.message, sizeof(a.message), "%s",
+			       d.items[0].message); /* a cut message is still a message */
 	_exit(zt_write_all(fd, &a, sizeof(a)) < 0);
 }
 
@@ -75,6 +163,10 @@ int nft_check(const struct zt_image *img, struct zt_diags *d)
 	ssize_t n;
 	pid_t pid;
 
+	drop_plan(img);
+	/* Elements that the kernel holds already, in maps of the same form, need no further proof that it takes them. */
+	if (make_plan(img) < 0)
+		return -ENOMEM;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return zt_diag_errno(d, 3104, -errno, "cannot make a pipe");
 	pid = fork();
@@ -106,28 +198,20 @@ static int commit_batch(const struct zt_image *img, const struct nft_state *live
 {
 	ZT_CLEANUP(nft_batch_done) struct nft_batch b = {0};
 	ZT_CLEANUP(nft_meta_done) struct nft_meta meta = {0};
-	ZT_FREE const struct nft_elem **list = zt_new(const struct nft_elem *, ZT_MAX(delta->n_del, delta->n_add) + 1);
+	ZT_FREE const struct nft_elem **del = zt_new(const struct nft_elem *, delta->n_del + 1);
 	struct nft_nl nl = {0};
-	int r = list ? nft_meta_make(img, &meta) : -ENOMEM;
+	int r = del ? nft_meta_make(img, &meta) : -ENOMEM;
 
+	for (size_t i = 0; del && i < delta->n_del; i++)
+		del[i] = &delta->del[i];
 	if (!r)
 		r = nft_nl_open(&nl);
 	if (!r)
 		r = nft_batch_begin(&b, &nl, live->table, live->genid);
-	for (int add = 0; add < 2; add++)
-		for (uint32_t s = 0; s < img->n_strata && !r; s++) {
-			size_t n = 0, total = add ? delta->n_add : delta->n_del;
-
-			for (size_t i = 0; i < total; i++) {
-				const struct nft_elem *e = add ? delta->add[i] : &delta->del[i];
-
-				if (e->stratum == s)
-					list[n++] = e;
-			}
-			if (n)
-				r = nft_batch_elems(&b, img, live->table, add, list, n, img->strata[s].name,
-						    &img->strata[s].shape);
-		}
+	if (!r)
+		r = batch_elems(&b, img, live->table, false, del, delta->n_del);
+	if (!r)
+		r = batch_elems(&b, img, live->table, true, delta->add, delta->n_add);
 	if (!r)
 		r = nft_batch_meta(&b, live->table, &meta);
 	if (!r)
@@ -136,10 +220,132 @@ static int commit_batch(const struct zt_image *img, const struct nft_state *live
 	return r;
 }
 
+/* ---- a planned change ---- */
+static struct nft_live_elem key_of(const struct nft_elem *e)
+{
+	struct nft_live_elem l = {0};
+
+	memcpy(l.key, e->key, sizeof(l.key));
+	memcpy(l.end, e->end, sizeof(l.end));
+	return l;
+}
+
+/* A memo knows no counters: those that go on under a changed element are asked for one by one. -ENOENT: the memo was wrong. */
+static int fetch_counters(const struct zt_image *img, struct nft_nl *nl, const struct nft_plan *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < p->delta.n_add; i++) {
+		struct nft_elem *e = &img->elems[p->delta.add[i] - img->elems];
+		struct nft_live_elem l = key_of(e);
+
+		if (e->packets != NFT_UNREAD)
+			continue;
+		r = nft_state_elem(nl, p->known.table, img->strata[e->stratum].name, &img->strata[e->stratum].shape,
+				   &l);
+		e->packets = l.packets;
+		e->bytes = l.bytes;
+	}
+	return r;
+}
+
+static bool comes_back(const struct nft_delta *d, const struct nft_elem *del)
+{
+	for (size_t i = 0; i < d->n_add; i++)
+		if (d->add[i]->stratum == del->stratum && !memcmp(d->add[i]->key, del->key, sizeof(del->key)))
+			return true;
+	return false;
+}
+
+/* What was added is there, as it was meant, and what was taken away is not. */
+static int verify_plan(const struct zt_image *img, struct nft_nl *nl, const struct nft_plan *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < p->delta.n_add; i++) {
+		const struct nft_elem *e = p->delta.add[i];
+		struct nft_live_elem l = key_of(e);
+		char verdict[64];
+
+		nft_verdict_text(&img->rs->rules[e->rule], verdict);
+		r = nft_state_elem(nl, p->known.table, img->strata[e->stratum].name, &img->strata[e->stratum].shape,
+				   &l);
+		if (!r && (l.okey != img->okey[e->rule] ||
+			   strcmp(l.accept ? "" : l.chain, strcmp(verdict, "accept") ? verdict + 5 : "") != 0))
+			r = -EUCLEAN;
+	}
+	for (size_t i = 0; !r && i < p->delta.n_del; i++) {
+		const struct nft_elem *e = &p->delta.del[i];
+		struct nft_live_elem l = key_of(e);
+
+		if (comes_back(&p->delta, e))
+			continue;
+		r = nft_state_elem(nl, p->known.table, img->strata[e->stratum].name, &img->strata[e->stratum].shape,
+				   &l);
+		r = r == -ENOENT ? 0 : r ? r : -EUCLEAN;
+	}
+	return r == -ENOENT ? -EUCLEAN : r;
+}
+
+static bool is_done(const struct zt_image *img, const struct nft_state *live, const struct nft_delta *delta)
+{
+	const char *generation = nft_meta_get(&live->meta, "generation"), *hash = nft_meta_get(&live->meta, "hash");
+	uint64_t number = 0;
+
+	return !delta->n_add && !delta->n_del && hash && !strcmp(hash, img->rs->hash) && generation &&
+	       !zt_parse_u64(generation, UINT64_MAX, &number) && number == img->rs->generation;
+}
+
+/* -ERESTART: the plan does not hold, nothing was done. */
+static int commit_plan(const struct zt_image *img, bool *ret_changed)
+{
+	const struct nft_plan *p = img->work->plan;
+	uint32_t next = p->known.genid + 1 ? p->known.genid + 1 : 1;
+	struct nft_nl nl = {0};
+	int r = strcmp(p->known.digest, img->work->digest) != 0 ? -ERESTART : nft_nl_open(&nl);
+
+	if (r < 0)
+		return r;
+	r = fetch_counters(img, &nl, p) < 0 ? -ERESTART : 0;
+	*ret_changed = r || !is_done(img, &p->known, &p->delta);
+	if (!r && *ret_changed)
+		r = commit_batch(img, &p->known, &p->delta);
+	if (!r && *ret_changed) {
+		r = verify_plan(img, &nl, p);
+		if (!r && nft_memo_write(img->work->memo, img, p->known.chains, p->known.n_chains, next) < 0)
+			(void)unlink(
+				img->work
+					->memo); /* an old one proves nothing either: its generation number has passed */
+	}
+	nft_nl_close(&nl);
+	return r;
+}
+
+/* After a change that no plan covers: the whole listing must be the image; then it becomes the memo. */
+static int verify_all(const struct zt_image *img)
+{
+	ZT_CLEANUP(nft_state_done) struct nft_state live = {0};
+	ZT_CLEANUP(nft_delta_done) struct nft_delta delta = {0};
+	int r;
+
+	if (!img->work->memo || img->n_elems < NFT_MEMO_MIN)
+		return 0;
+	r = nft_state_read(img->rs->instance, NFT_READ_ALL, &live);
+	if (!r && (!is_sound(&live) || strcmp(live.digest, img->work->digest) != 0 || !nft_same_maps(img, &live)))
+		r = -EUCLEAN;
+	r = r ? r : nft_delta_make(img, &live, &delta);
+	if (!r && !is_done(img, &live, &delta))
+		r = -EUCLEAN;
+	if (!r && nft_memo_write(img->work->memo, img, live.chains, live.n_chains, live.genid) < 0)
+		(void)unlink(img->work->memo); /* as above */
+	return r;
+}
+
 /* ---- chains change: one text ---- */
 static bool is_base(const char *chain)
 {
-	return !strcmp(chain, "input") || !strcmp(chain, "output") || !strcmp(chain, "forward") || !strcmp(chain, "prerouting");
+	return !strcmp(chain, "input") || !strcmp(chain, "output") || !strcmp(chain, "forward") ||
+	       !strcmp(chain, "prerouting");
 }
 
 /* Fixed chains and log chains, flushed and written anew; base chains stay, so that their drop policy never rests. */
@@ -159,11 +365,15 @@ static int chains_text(const struct zt_image *img, const struct nft_state *live,
 	nft_text_base(img, out);
 	zt_strbuf_printf(out, "}\nflush set inet %s zt_meta\n", live->table);
 	nft_meta_text(&meta, live->table, out);
-	zt_strbuf_printf(out, "table netdev %s {\n\tchain raw_blocked {\n\t}\n\tchain raw_dhcp {\n\t}\n\tchain raw_owned {\n\t}\n}\n",
-			 live->table);
+	zt_strbuf_printf(
+		out,
+		"table netdev %s {\n\tchain raw_blocked {\n\t}\n\tchain raw_dhcp {\n\t}\n\tchain raw_owned {\n\t}\n}\n",
+		live->table);
 	for (int i = 0; i < 3; i++)
 		zt_strbuf_printf(out, "flush chain netdev %s %s\n", live->table,
-				 i == 0 ? "raw_blocked" : i == 1 ? "raw_dhcp" : "raw_owned");
+				 i == 0	  ? "raw_blocked"
+				 : i == 1 ? "raw_dhcp"
+					  : "raw_owned");
 	nft_fence_text(img, out);
 	return zt_strbuf_error(out);
 }
@@ -195,19 +405,21 @@ static int elem_line(const struct zt_image *img, const struct nft_elem *e, bool 
 	if (s->shape.dims & (1u << DIM_CGROUP) || !nft_shape_elem_text(img, &s->shape, e, "", &key))
 		return -EOPNOTSUPP;
 	nft_table_name(img->rs->instance, table);
-	zt_strbuf_printf(out, "%s element inet %s %s { %s", add ? "add" : "delete", table, s->name, zt_strbuf_cstr(&key));
+	zt_strbuf_printf(out, "%s element inet %s %s { %s", add ? "add" : "delete", table, s->name,
+			 zt_strbuf_cstr(&key));
 	if (add) {
 		nft_verdict_text(&img->rs->rules[e->rule], verdict);
 		nft_comment(img, e->rule, comment);
-		zt_strbuf_printf(out, " counter packets %llu bytes %llu comment \"%s\" : %s", (unsigned long long)e->packets,
-				 (unsigned long long)e->bytes, comment, verdict);
+		zt_strbuf_printf(out, " counter packets %llu bytes %llu comment \"%s\" : %s",
+				 (unsigned long long)e->packets, (unsigned long long)e->bytes, comment, verdict);
 	}
 	zt_strbuf_str(out, " }\n");
 	return zt_strbuf_error(out);
 }
 
 /* Elements first go, then chains and elements come: one transaction. -EOPNOTSUPP: some element has no text form. */
-static int commit_text(const struct zt_image *img, const struct nft_state *live, const struct nft_delta *delta, struct zt_diags *d)
+static int commit_text(const struct zt_image *img, const struct nft_state *live, const struct nft_delta *delta,
+		       struct zt_diags *d)
 {
 	ZT_STRBUF struct zt_strbuf text = {0};
 	int r = delta->n_del + delta->n_add > TEXT_DELTA_MAX ? -EOPNOTSUPP : 0;
@@ -251,7 +463,7 @@ static int load_new_maps(const struct zt_image *img, struct zt_diags *d)
 	if (!r)
 		r = nft_run_text(text.buf, text.len, false, d);
 	if (!r)
-		r = load_elements(img);
+		r = load_elements(img, NULL);
 	return r;
 }
 
@@ -308,31 +520,19 @@ static int commit_once(const struct zt_image *img, bool *ret_changed, struct zt_
 {
 	ZT_CLEANUP(nft_state_done) struct nft_state live = {0};
 	ZT_CLEANUP(nft_delta_done) struct nft_delta delta = {0};
-	const char *recorded, *hash;
-	bool sound;
 	int r = nft_state_read(img->rs->instance, NFT_READ_ALL, &live);
 
 	if (r < 0)
 		return r;
-	recorded = nft_meta_get(&live.meta, "rules");
-	hash = nft_meta_get(&live.meta, "hash");
-	sound = live.present && live.base_chains == NFT_BASE_CHAINS && recorded && !strcmp(recorded, live.digest);
 	if (!live.present || live.base_chains != NFT_BASE_CHAINS || !live.n_maps || !nft_same_maps(img, &live))
 		return commit_all(img, &live, d);
 	nft_image_set_version(img, live.maps[0].version);
 	r = nft_delta_make(img, &live, &delta);
 	if (r < 0)
 		return r;
-	if (sound && !strcmp(live.digest, img->work->digest)) {
-		const char *generation = nft_meta_get(&live.meta, "generation");
-		uint64_t number = 0;
-
-		if (!delta.n_add && !delta.n_del && hash && !strcmp(hash, img->rs->hash) && generation &&
-		    !zt_parse_u64(generation, UINT64_MAX, &number) && number == img->rs->generation) {
-			*ret_changed = false;
-			return 0;
-		}
-		return commit_batch(img, &live, &delta);
+	if (is_sound(&live) && !strcmp(live.digest, img->work->digest)) {
+		*ret_changed = !is_done(img, &live, &delta);
+		return *ret_changed ? commit_batch(img, &live, &delta) : 0;
 	}
 	r = commit_text(img, &live, &delta, d);
 	return r == -EOPNOTSUPP ? commit_all(img, &live, d) : r;
@@ -342,11 +542,14 @@ int nft_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d
 {
 	char table[64];
 	unsigned added = 0;
+	bool planned;
 	int r = img->work->digest[0] ? 0 : nft_check(img, d);
 
 	*ret_changed = true;
 	if (!r)
-		r = -ERESTART;
+		r = img->work->plan ? commit_plan(img, ret_changed) : -ERESTART;
+	planned = !r;
+	drop_plan(img);
 	/* Another program changed some table between reading and writing: read again. */
 	for (int i = 0; r == -ERESTART && i < 10; i++)
 		r = commit_once(img, ret_changed, d);
@@ -355,9 +558,11 @@ int nft_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d
 	nft_table_name(img->rs->instance, table);
 	r = nft_fence_devices(table, &added, NULL);
 	if (r < 0)
-		(void)zt_diag(d, ZT_WARNING, 3106, NULL, "raw frames are not fenced: the kernel refuses netdev egress chains");
+		(void)zt_diag(d, ZT_WARNING, 3106, NULL,
+			      "raw frames are not fenced: the kernel refuses netdev egress chains");
 	*ret_changed = *ret_changed || added;
-	return 0;
+	r = planned ? 0 : verify_all(img);
+	return r < 0 ? zt_diag_errno(d, 3105, r, "the kernel does not hold what was loaded") : 0;
 }
 
 /* ---- bytes of a backup or a generation ---- */
@@ -372,8 +577,9 @@ int nft_load_text(const char *instance, const char *text, size_t len, struct zt_
 		/* Base chains stay; everything in them and all maps come anew, in one transaction. */
 		zt_strbuf_printf(&out, "flush table inet %s\n", live.table);
 		delete_maps(&live, &out);
-		zt_strbuf_printf(&out, "table inet %s {\n\tset zt_meta {\n\t\ttype mark\n\t}\n}\nflush set inet %s zt_meta\n", live.table,
-				 live.table);
+		zt_strbuf_printf(&out,
+				 "table inet %s {\n\tset zt_meta {\n\t\ttype mark\n\t}\n}\nflush set inet %s zt_meta\n",
+				 live.table, live.table);
 		zt_strbuf_printf(&out, "table netdev %s {\n}\ndelete table netdev %s\n", live.table, live.table);
 	}
 	zt_strbuf_add(&out, text, len);
@@ -382,6 +588,7 @@ int nft_load_text(const char *instance, const char *text, size_t len, struct zt_
 	if (!r)
 		r = nft_run_text(out.buf, out.len, false, d);
 	if (!r && nft_fence_devices(live.table, &added, NULL) < 0)
-		(void)zt_diag(d, ZT_WARNING, 3106, NULL, "raw frames are not fenced: the kernel refuses netdev egress chains");
+		(void)zt_diag(d, ZT_WARNING, 3106, NULL,
+			      "raw frames are not fenced: the kernel refuses netdev egress chains");
 	return r;
 }

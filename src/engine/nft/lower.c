@@ -313,7 +313,7 @@ void nft_image_free(struct zt_image *img)
 	free(img->strata);
 	free(img->elems);
 	free(img->okey);
-	free(img->work);
+	nft_work_free(img->work);
 	free(img);
 }
 

@@ -87,8 +87,8 @@ static int receive(struct nft_nl *nl, uint32_t seq, struct dump_ctx *c)
 	return r;
 }
 
-int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, const char *v1, uint16_t attr2, const char *v2,
-		int (*cb)(const struct nlmsghdr *, void *), void *arg)
+int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, const char *v1, uint16_t attr2,
+		const char *v2, int (*cb)(const struct nlmsghdr *, void *), void *arg)
 {
 	char req[1024];
 	struct dump_ctx c = {.cb = cb, .arg = arg};
@@ -99,6 +99,37 @@ int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, con
 		mnl_attr_put_strz(nlh, attr1, v1);
 	if (v2)
 		mnl_attr_put_strz(nlh, attr2, v2);
+	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	return receive(nl, seq, &c);
+}
+
+static void put_data(struct nlmsghdr *nlh, uint16_t type, const uint8_t *v, size_t len)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
+
+	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, v);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+int nft_nl_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape,
+		const uint8_t *key, const uint8_t *end, int (*cb)(const struct nlmsghdr *, void *), void *arg)
+{
+	char req[1024];
+	struct dump_ctx c = {.cb = cb, .arg = arg};
+	uint32_t seq = ++nl->seq;
+	struct nlmsghdr *nlh = put_header(req, NFT_TYPE(NFT_MSG_GETSETELEM), NLM_F_ACK, NFPROTO_INET, 0, seq);
+	struct nlattr *list, *nest;
+
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
+	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	put_data(nlh, NFTA_SET_ELEM_KEY, key, nft_shape_keylen(shape));
+	if (shape->interval)
+		put_data(nlh, NFTA_SET_ELEM_KEY_END, end, nft_shape_keylen(shape));
+	mnl_attr_nest_end(nlh, nest);
+	mnl_attr_nest_end(nlh, list);
 	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	return receive(nl, seq, &c);
@@ -154,17 +185,10 @@ int nft_batch_begin(struct nft_batch *b, struct nft_nl *nl, const char *table, u
 	return zt_strbuf_error(&b->buf);
 }
 
-static void put_data(struct nlmsghdr *nlh, uint16_t type, const uint8_t *v, size_t len)
-{
-	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
-
-	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, v);
-	mnl_attr_nest_end(nlh, nest);
-}
-
 static void put_verdict(struct nlmsghdr *nlh, const struct zt_rule *rule)
 {
-	struct nlattr *data = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_DATA), *verdict = mnl_attr_nest_start(nlh, NFTA_DATA_VERDICT);
+	struct nlattr *data = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_DATA),
+		      *verdict = mnl_attr_nest_start(nlh, NFTA_DATA_VERDICT);
 	char text[64];
 
 	nft_verdict_text(rule, text);
@@ -212,8 +236,8 @@ static struct nlmsghdr *elem_message(struct nft_batch *b, char *buf, const char 
 	return nlh;
 }
 
-static void put_elem(struct nlmsghdr *nlh, const struct zt_image *img, const struct nft_shape *shape, const struct nft_elem *e,
-		     bool add)
+static void put_elem(struct nlmsghdr *nlh, const struct zt_image *img, const struct nft_shape *shape,
+		     const struct nft_elem *e, bool add)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	size_t len = nft_shape_keylen(shape);
@@ -231,8 +255,8 @@ static void put_elem(struct nlmsghdr *nlh, const struct zt_image *img, const str
 	mnl_attr_nest_end(nlh, nest);
 }
 
-int nft_batch_elems(struct nft_batch *b, const struct zt_image *img, const char *table, bool add, const struct nft_elem *const *elems,
-		    size_t n, const char *set, const struct nft_shape *shape)
+int nft_batch_elems(struct nft_batch *b, const struct zt_image *img, const char *table, bool add,
+		    const struct nft_elem *const *elems, size_t n, const char *set, const struct nft_shape *shape)
 {
 	ZT_FREE char *buf = zt_malloc(MESSAGE_ROOM + 2048);
 	size_t i = 0;
@@ -314,7 +338,8 @@ int nft_batch_commit(struct nft_batch *b, struct nft_nl *nl)
 	char end[256], ack[256];
 	int size, fd = mnl_socket_get_fd(nl->sock);
 	uint32_t last = b->seq++;
-	struct nlmsghdr *nlh = put_header(ack, NFT_TYPE(NFT_MSG_NEWTABLE), NLM_F_ACK | NLM_F_CREATE, NFPROTO_INET, 0, last);
+	struct nlmsghdr *nlh = put_header(ack, NFT_TYPE(NFT_MSG_NEWTABLE), NLM_F_ACK | NLM_F_CREATE, NFPROTO_INET, 0,
+					  last);
 	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
 	struct iovec iov;
 	struct msghdr msg = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &iov, .msg_iovlen = 1};
@@ -340,7 +365,8 @@ static void report(const struct zt_run *run, struct zt_diags *d)
 {
 	size_t len = strcspn(run->err, "\n");
 
-	(void)zt_diag(d, ZT_ERROR, 3102, NULL, "nft refused the ruleset: %.*s", (int)ZT_MIN(len, (size_t)300), run->err);
+	(void)zt_diag(d, ZT_ERROR, 3102, NULL, "nft refused the ruleset: %.*s", (int)ZT_MIN(len, (size_t)300),
+		      run->err);
 	zt_diag_hint(d, "nothing was changed; `zt-segment render` prints what was to be loaded");
 }
 
@@ -348,8 +374,8 @@ int nft_run_text(const char *text, size_t len, bool scratch, struct zt_diags *d)
 {
 	static const char *const argv[] = {"nft", "-f", "-", NULL};
 	static const char *const env[] = {"TZ=UTC", NULL};
-	ZT_CLEANUP(zt_run_done) struct zt_run run = {.argv = argv, .input = text, .input_len = len, .extra_env = env,
-						     .new_netns = scratch};
+	ZT_CLEANUP(zt_run_done)
+	struct zt_run run = {.argv = argv, .input = text, .input_len = len, .extra_env = env, .new_netns = scratch};
 	int r = zt_run(&run);
 
 	if (r < 0)

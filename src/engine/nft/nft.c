@@ -166,4 +166,6 @@ const struct zt_engine zt_engine_nft = {
 	.counters = nft_counters,
 	.flush = flush,
 	.foreign = foreign,
+	.use_memo = nft_use_memo,
+	.raise_memo = nft_raise_memo,
 };

@@ -72,9 +72,12 @@ struct zt_image {
 	uint64_t *okey; /* by rule */
 	struct nft_work *work;
 };
+struct nft_plan;
 struct nft_work { /* found out while the image is used; the image itself stays const */
 	unsigned version;
 	char digest[65]; /* of the chain rules in kernel form, once loaded somewhere; "" = unknown */
+	char *memo;	 /* file of the memo, NULL = none is kept */
+	struct nft_plan *plan; /* of a small change against what the memo proves; NULL */
 };
 
 /* ---- shape.c ---- */
@@ -96,6 +99,7 @@ uint64_t nft_cgroup_key(const struct zt_cgroup *c); /* its id, or a stable never
 /* ---- lower.c, strata.c ---- */
 int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d);
 void nft_image_free(struct zt_image *img);
+void nft_work_free(struct nft_work *w); /* commit.c */
 void nft_image_set_version(const struct zt_image *img, unsigned version); /* renames the strata */
 int nft_lower_count(const struct zt_rule *rule, size_t *ret); /* how many elements the rule becomes */
 struct nft_index;
@@ -153,6 +157,9 @@ void nft_nl_close(struct nft_nl *nl);
 /* Sends a dump request {type, family, string attributes (table, name)} and feeds every reply to cb. -EINTR: changed meanwhile. */
 int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, const char *v1, uint16_t attr2, const char *v2,
 		int (*cb)(const struct nlmsghdr *, void *), void *arg);
+/* Asks for one element of a map and feeds the reply to cb. -ENOENT: no such element, map or table. */
+int nft_nl_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape, const uint8_t *key,
+		const uint8_t *end, int (*cb)(const struct nlmsghdr *, void *), void *arg);
 int nft_nl_genid(struct nft_nl *nl, uint32_t *ret);
 /* genid 0 = whatever the kernel holds now, else -ERESTART when it changed since. */
 int nft_batch_begin(struct nft_batch *b, struct nft_nl *nl, const char *table, uint32_t genid);
@@ -199,12 +206,32 @@ struct nft_state {
 	uint32_t genid;
 	unsigned base_chains;	     /* how many of ours are there with their hook; NFT_BASE_CHAINS when all are */
 	struct nft_strings *strings; /* see state.c */
+	bool from_memo;		     /* not read: element counters are NFT_UNREAD */
 };
+#define NFT_UNREAD UINT64_MAX
 /* parts: what to read */
 enum { NFT_READ_META = 1, NFT_READ_RULES = 2, NFT_READ_ELEMS = 4, NFT_READ_ALL = 7 };
 int nft_state_read(const char *instance, unsigned parts, struct nft_state *ret);
 void nft_state_done(struct nft_state *s);
+/* Reads the element with e's key and end into e, without its id; -ENOENT: there is none just so. */
+int nft_state_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape, struct nft_live_elem *e);
+int nft_map_name_parse(const char *name, struct nft_live_map *ret);
+int nft_state_strings(struct nft_state *s);
+char *nft_state_intern(const struct nft_state *s, const char *str, size_t len);
 int nft_state_counters(const char *instance, struct zt_counters *ret); /* the named counters */
+
+/* ---- memo.c: what the kernel holds, without reading it ----
+ * Listing 100,000 elements takes the kernel most of a second. A memo is a file with what a state holds, counters apart, together with
+ * the generation number of nftables in this namespace (every transaction of any program adds one), the namespace's cookie and the
+ * boot's id. While all three are what they were, no element, rule, chain or map can be other than the memo says, and the number goes
+ * into the batch that is built on it: the kernel refuses the batch (-ERESTART) if anything came between. It is written after a complete
+ * listing has been compared with the image, or after a batch that went in on top of a valid memo. Whoever wants to see
+ * the kernel itself (drift, status, raise) never uses it. */
+#define NFT_MEMO_MIN 5000u /* elements below which listing is as quick */
+int nft_memo_read(const char *path, const char *instance, struct nft_state *ret); /* -ESTALE: it proves nothing (any more) */
+int nft_memo_write(const char *path, const struct zt_image *img, char *const *chains, size_t n_chains, uint32_t genid);
+void nft_use_memo(struct zt_image *img, const char *path);
+int nft_raise_memo(const char *instance, const char *path, struct zt_ruleset **ret);
 
 /* ---- delta.c: from the live elements to the image's ---- */
 struct nft_delta {

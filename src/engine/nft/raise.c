@@ -98,7 +98,9 @@ static int add_number(struct zt_u32_ranges *l, const struct nft_shape *s, int di
 
 static int add_addr(struct zt_addr_ranges *l, const struct nft_shape *s, int dim, const struct nft_value *v)
 {
-	return s->dims & (1u << dim) ? zt_addr_ranges_add(l, &(struct zt_addr_range){.lo = v[dim].alo, .hi = v[dim].ahi}) : 0;
+	return s->dims & (1u << dim)
+		       ? zt_addr_ranges_add(l, &(struct zt_addr_range){.lo = v[dim].alo, .hi = v[dim].ahi})
+		       : 0;
 }
 
 static uint8_t families_of(const struct nft_shape *s, const struct nft_value *v)
@@ -181,7 +183,8 @@ static int raise_rule(struct raise_ctx *c, const struct nft_live_elem *e, size_t
 	rule->verdict = verdict;
 	for (size_t i = 0; !r && i < n; i++) {
 		r = add_elem(c->s, &e[i], &rule->match);
-		if (e[i].accept != e->accept || strcmp(e[i].chain, e->chain) != 0 || c->s->maps[e[i].map].dir != rule->dir)
+		if (e[i].accept != e->accept || strcmp(e[i].chain, e->chain) != 0 ||
+		    c->s->maps[e[i].map].dir != rule->dir)
 			(void)damage(c, "verdicts differ within rule", e->id);
 	}
 	if (r < 0)
@@ -255,6 +258,19 @@ int nft_raise(const char *instance, struct zt_ruleset **ret, struct zt_diags *d)
 	return 0;
 }
 
+int nft_raise_memo(const char *instance, const char *path, struct zt_ruleset **ret)
+{
+	ZT_CLEANUP(nft_state_done) struct nft_state s = {0};
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	int r = nft_memo_read(path, instance, &s);
+
+	r = r ? r : zt_ruleset_new(&rs);
+	r = r ? r : raise_state(&s, rs, NULL);
+	if (!r)
+		*ret = ZT_TAKE(rs);
+	return r;
+}
+
 /* ---- counters ---- */
 struct rule_at {
 	const char *id;
@@ -281,8 +297,9 @@ static int sum_elements(const struct zt_ruleset *rs, const struct nft_state *s, 
 	qsort(at, rs->n_rules, sizeof(*at), compare_rule_at);
 	for (size_t i = 0; i < s->n_elems; i++) {
 		struct rule_at want = {.id = s->elems[i].id, .part = s->elems[i].part};
-		const struct rule_at *found =
-			s->elems[i].flat ? NULL : bsearch(&want, at, rs->n_rules, sizeof(*at), compare_rule_at);
+		const struct rule_at *found = s->elems[i].flat
+						      ? NULL
+						      : bsearch(&want, at, rs->n_rules, sizeof(*at), compare_rule_at);
 
 		if (found) {
 			ret->rule[found->index].packets += s->elems[i].packets;
@@ -295,7 +312,8 @@ static int sum_elements(const struct zt_ruleset *rs, const struct nft_state *s, 
 int nft_counters(const struct zt_ruleset *rs, struct zt_counters *ret)
 {
 	ZT_CLEANUP(nft_state_done) struct nft_state s = {0};
-	ZT_CLEANUP(zt_counters_done) struct zt_counters c = {.rule = zt_new(struct zt_count, rs->n_rules + 1), .n_rules = rs->n_rules};
+	ZT_CLEANUP(zt_counters_done)
+	struct zt_counters c = {.rule = zt_new(struct zt_count, rs->n_rules + 1), .n_rules = rs->n_rules};
 	int r = c.rule ? nft_state_read(rs->instance, NFT_READ_ELEMS, &s) : -ENOMEM;
 
 	if (!r)

@@ -58,6 +58,17 @@ static char *intern(struct nft_strings *s, const char *str, size_t len)
 	return s->slot[at];
 }
 
+int nft_state_strings(struct nft_state *s)
+{
+	s->strings = zt_new(struct nft_strings, 1);
+	return s->strings ? 0 : -ENOMEM;
+}
+
+char *nft_state_intern(const struct nft_state *s, const char *str, size_t len)
+{
+	return intern(s->strings, str, len);
+}
+
 static void strings_free(struct nft_strings *s)
 {
 	for (size_t i = 0; s && i < s->cap; i++)
@@ -152,7 +163,7 @@ static int chain_cb(const struct nlmsghdr *nlh, void *arg)
 }
 
 /* "out0_uid_d4_proto_port_x_g0_v3" */
-static int parse_map_name(const char *name, struct nft_live_map *m)
+int nft_map_name_parse(const char *name, struct nft_live_map *m)
 {
 	const char *rest;
 	unsigned pos, guard, version;
@@ -161,7 +172,8 @@ static int parse_map_name(const char *name, struct nft_live_map *m)
 	for (dir = 0; dir < 3; dir++) {
 		size_t len = strlen(nft_dir_name((enum zt_direction)dir));
 
-		if (!strncmp(name, nft_dir_name((enum zt_direction)dir), len) && sscanf(name + len, "%u_%n", &pos, &used) == 1 && used) {
+		if (!strncmp(name, nft_dir_name((enum zt_direction)dir), len) &&
+		    sscanf(name + len, "%u_%n", &pos, &used) == 1 && used) {
 			rest = name + len + used;
 			break;
 		}
@@ -188,7 +200,7 @@ static int set_cb(const struct nlmsghdr *nlh, void *arg)
 	if (strcmp(find_str(nlh, NFTA_SET_TABLE), s->table) != 0 || !strcmp(name, "zt_meta") ||
 	    (flags && ntohl(mnl_attr_get_u32(flags)) & NFT_SET_ANONYMOUS))
 		return 0;
-	if (parse_map_name(name, &m) < 0) {
+	if (nft_map_name_parse(name, &m) < 0) {
 		bool map = flags && ntohl(mnl_attr_get_u32(flags)) & NFT_SET_MAP;
 		ZT_FREE char *text = zt_asprintf("%s inet %s %s", map ? "map" : "set", s->table, name);
 
@@ -260,7 +272,8 @@ static void read_counter(const struct nlattr *elem, struct nft_live_elem *e)
 static bool read_verdict(const struct nlattr *elem, struct nft_live_elem *e)
 {
 	const struct nlattr *verdict = find_nested(find_nested(elem, NFTA_SET_ELEM_DATA), NFTA_DATA_VERDICT);
-	const struct nlattr *code = find_nested(verdict, NFTA_VERDICT_CODE), *chain = find_nested(verdict, NFTA_VERDICT_CHAIN);
+	const struct nlattr *code = find_nested(verdict, NFTA_VERDICT_CODE),
+			    *chain = find_nested(verdict, NFTA_VERDICT_CHAIN);
 
 	if (!code)
 		return false;
@@ -368,8 +381,8 @@ static int compare_lines(const void *a, const void *b)
 static int read_meta(struct nft_nl *nl, struct nft_state *s)
 {
 	struct meta_ctx c = {0};
-	int r = nft_nl_dump(nl, NFT_MSG_GETSETELEM, NFPROTO_INET, NFTA_SET_ELEM_LIST_TABLE, s->table, NFTA_SET_ELEM_LIST_SET,
-			    "zt_meta", meta_cb, &c);
+	int r = nft_nl_dump(nl, NFT_MSG_GETSETELEM, NFPROTO_INET, NFTA_SET_ELEM_LIST_TABLE, s->table,
+			    NFTA_SET_ELEM_LIST_SET, "zt_meta", meta_cb, &c);
 
 	if (c.n)
 		qsort(c.v, c.n, sizeof(*c.v), compare_lines);
@@ -424,7 +437,8 @@ static int rule_cb(const struct nlmsghdr *nlh, void *arg)
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 	ZT_FREE char *buf = zt_malloc(16384);
 	struct rule_line l = {.index = lines->n};
-	int r = rule && buf && nftnl_rule_nlmsg_parse(nlh, rule) >= 0 ? zt_grow(lines->v, lines->cap, lines->n) : -ENOMEM;
+	int r = rule && buf && nftnl_rule_nlmsg_parse(nlh, rule) >= 0 ? zt_grow(lines->v, lines->cap, lines->n)
+								      : -ENOMEM;
 
 	if (!r) {
 		nftnl_rule_unset(rule, NFTNL_RULE_HANDLE);
@@ -472,16 +486,13 @@ static int read_digest(struct nft_nl *nl, struct nft_state *s)
 
 static int read_elems(struct nft_nl *nl, struct nft_state *s)
 {
-	int r = 0;
+	int r = nft_state_strings(s);
 
-	s->strings = zt_new(struct nft_strings, 1);
-	if (!s->strings)
-		return -ENOMEM;
 	for (uint32_t i = 0; !r && i < s->n_maps; i++) {
 		struct elem_ctx c = {.s = s, .map = i};
 
-		r = nft_nl_dump(nl, NFT_MSG_GETSETELEM, NFPROTO_INET, NFTA_SET_ELEM_LIST_TABLE, s->table, NFTA_SET_ELEM_LIST_SET,
-				s->maps[i].name, elem_cb, &c);
+		r = nft_nl_dump(nl, NFT_MSG_GETSETELEM, NFPROTO_INET, NFTA_SET_ELEM_LIST_TABLE, s->table,
+				NFTA_SET_ELEM_LIST_SET, s->maps[i].name, elem_cb, &c);
 	}
 	return r;
 }
@@ -526,6 +537,29 @@ int nft_state_read(const char *instance, unsigned parts, struct nft_state *ret)
 	}
 	if (r < 0)
 		nft_state_done(ret);
+	return r;
+}
+
+/* ---- single elements ---- */
+int nft_state_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape,
+		   struct nft_live_elem *e)
+{
+	struct nft_live_map map = {.shape = *shape};
+	struct nft_state s = {.maps = &map, .n_maps = 1};
+	struct elem_ctx c = {.s = &s};
+	int r = nft_state_strings(&s);
+
+	if (!r)
+		r = nft_nl_elem(nl, table, set, shape, e->key, e->end, elem_cb, &c);
+	if (!r && (s.n_elems != 1 || s.elems[0].flat || memcmp(s.elems[0].key, e->key, sizeof(e->key)) != 0 ||
+		   memcmp(s.elems[0].end, e->end, sizeof(e->end)) != 0))
+		r = -ENOENT;
+	if (!r) {
+		*e = s.elems[0];
+		e->id = NULL; /* goes with the strings */
+	}
+	free(s.elems);
+	strings_free(s.strings);
 	return r;
 }
 
