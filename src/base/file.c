@@ -129,8 +129,8 @@ int zt_mkdir_p(const char *path, mode_t mode)
 
 	if (!copy)
 		return -ENOMEM;
-	for (char *p = copy + 1; *p; p++) {
-		if (*p != '/')
+	for (char *p = copy; *p; p++) {
+		if (*p != '/' || p == copy)
 			continue;
 		*p = '\0';
 		if (mkdir(copy, mode) < 0 && errno != EEXIST)

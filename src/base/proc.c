@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -112,9 +113,8 @@ static int wait_msec(zt_usec deadline)
 	return deadline <= now ? 0 : (int)ZT_MIN((deadline - now) / 1000 + 1, (zt_usec)60000);
 }
 
-static int converse(struct zt_run *r, struct pipes *p, struct zt_strbuf *out, struct zt_strbuf *err)
+static int converse(struct zt_run *r, struct pipes *p, zt_usec deadline, struct zt_strbuf *out, struct zt_strbuf *err)
 {
-	zt_usec deadline = r->timeout_usec ? zt_now_monotonic() + r->timeout_usec : 0;
 	size_t max = r->max_output ? r->max_output : OUTPUT_MAX, sent = 0;
 	int e = 0;
 
@@ -138,6 +138,20 @@ static int converse(struct zt_run *r, struct pipes *p, struct zt_strbuf *out, st
 			e = feed(&p->in[1], r, &sent);
 	}
 	return e;
+}
+
+/* A child may close its outputs and go on. */
+static int await(pid_t pid, zt_usec deadline)
+{
+	ZT_CLOSE int fd = deadline ? pidfd_open(pid, 0) : -1;
+	struct pollfd p = {fd, POLLIN, 0};
+
+	if (deadline && fd < 0)
+		return -errno;
+	while (deadline && poll(&p, 1, wait_msec(deadline)) <= 0)
+		if (zt_now_monotonic() >= deadline)
+			return -ETIMEDOUT;
+	return 0;
 }
 
 static int make_pipes(struct pipes *p)
@@ -173,6 +187,7 @@ int zt_run(struct zt_run *r)
 	ZT_CLEANUP(close_pipes) struct pipes p;
 	ZT_STRBUF struct zt_strbuf out = {0}, err = {0};
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, before;
+	zt_usec deadline = r->timeout_usec ? zt_now_monotonic() + r->timeout_usec : 0;
 	char program[256];
 	int e = make_pipes(&p);
 	pid_t pid;
@@ -190,7 +205,9 @@ int zt_run(struct zt_run *r)
 	zt_closep(&p.out[1]);
 	zt_closep(&p.err[1]);
 	(void)sigaction(SIGPIPE, &ignore, &before); /* arguments are valid */
-	e = converse(r, &p, &out, &err);
+	e = converse(r, &p, deadline, &out, &err);
+	if (!e)
+		e = await(pid, deadline);
 	(void)sigaction(SIGPIPE, &before, NULL);
 	return finish(r, pid, e, &out, &err);
 }
