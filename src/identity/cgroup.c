@@ -12,28 +12,71 @@
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
 #define SEARCH_DEPTH 6
+#define MOUNTINFO_MAX ((size_t)16 << 20)
+
+/* Blanks and the like are written as "\040" in mountinfo. */
+static void decode_octal(char *s)
+{
+	char *out = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
+		    s[3] <= '7') {
+			*out++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*out++ = *s++;
+		}
+	}
+	*out = '\0';
+}
+
+/* "36 35 98:0 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw"; NULL when it is none of cgroup2. Cuts line. */
+static char *mount_point(char *line)
+{
+	char *type = strstr(line, " - "), *save = NULL, *word = NULL;
+
+	if (!type || strncmp(type, " - cgroup2 ", 11) != 0)
+		return NULL;
+	*type = '\0';
+	for (unsigned i = 0; i < 5; i++)
+		word = strtok_r(i ? NULL : line, " ", &save);
+	if (word)
+		decode_octal(word);
+	return word && *word == '/' ? word : NULL;
+}
+
+static bool below_root(const char *path)
+{
+	size_t len = strlen(CGROUP_ROOT);
+
+	return !strncmp(path, CGROUP_ROOT, len) && (!path[len] || path[len] == '/');
+}
+
+int zt_cgroup_mount_find(char *mountinfo, char **ret_path)
+{
+	const char *found = NULL;
+	char *save = NULL;
+
+	for (char *line = strtok_r(mountinfo, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		const char *point = mount_point(line);
+
+		if (point && (!found || (below_root(point) && !below_root(found))))
+			found = point;
+	}
+	if (!found)
+		return -ENOENT;
+	*ret_path = zt_strdup(found);
+	return *ret_path ? 0 : -ENOMEM;
+}
 
 int zt_cgroup_mount(char **ret_path)
 {
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL, *found = NULL;
-	size_t size = 0;
+	ZT_FREE char *text = NULL;
+	size_t len = 0;
+	int r = zt_file_read("/proc/self/mountinfo", MOUNTINFO_MAX, &text, &len);
 
-	if (!f)
-		return -errno;
-	while (!found && getline(&line, &size, f) > 0) {
-		char point[PATH_MAX];
-		const char *type = strstr(line, " - ");
-
-		if (type && !strncmp(type, " - cgroup2 ", 11) && sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1)
-			found = zt_strdup(point);
-	}
-	free(line);
-	(void)fclose(f); /* only read */
-	if (!found)
-		return -ENOENT;
-	*ret_path = found;
-	return 0;
+	return r ? r : zt_cgroup_mount_find(text, ret_path);
 }
 
 int zt_cgroup_nft_prefix(char **ret_prefix)
@@ -44,7 +87,7 @@ int zt_cgroup_nft_prefix(char **ret_prefix)
 
 	if (r < 0)
 		return r;
-	if (strncmp(mount, CGROUP_ROOT, strlen(CGROUP_ROOT)) != 0)
+	if (!below_root(mount))
 		return -ENOENT;
 	below = mount + strlen(CGROUP_ROOT);
 	*ret_prefix = *below == '/' ? zt_asprintf("%s/", below + 1) : zt_strdup("");

@@ -25,6 +25,8 @@ bool zt_group_has_supplementary_members(uint32_t gid);
 /* Where cgroup2 is mounted ("/sys/fs/cgroup", or "/sys/fs/cgroup/unified" on hybrid hosts); from /proc/self/mountinfo.
  * 0 or -ENOENT. */
 int zt_cgroup_mount(char **ret_path);
+/* The same from the text of a mountinfo file, which is cut up: the first below /sys/fs/cgroup, else the first of all. */
+int zt_cgroup_mount_find(char *mountinfo, char **ret_path);
 /* What nft wants in front of a path below the mount: "" or "unified/" (nft stats /sys/fs/cgroup/PATH). */
 int zt_cgroup_nft_prefix(char **ret_prefix);
 /* id (= inode number, what the kernel stores in rules) and level (1 = child of the root) of a path inside cgroup2,
