@@ -217,7 +217,8 @@ static void text_proto(struct zt_strbuf *out, const struct zt_match *m)
 		if (name)
 			zt_strbuf_printf(out, "%s%s", i ? "," : " ", name);
 		else
-			zt_strbuf_printf(out, "%s%u-%u", i ? "," : " ", m->proto.v[i].lo, m->proto.v[i].hi);
+			zt_strbuf_printf(out, m->proto.v[i].lo == m->proto.v[i].hi ? "%s%u" : "%s%u-%u", i ? "," : " ", m->proto.v[i].lo,
+					 m->proto.v[i].hi);
 	}
 	text_numbers(out, "/", &m->port);
 }

@@ -7,6 +7,17 @@
 
 /* Numbers above 2^53 (cgroup ids, times) fit: jansson keeps 64-bit integers. Ranges are text: "1000", "1000-1999", "10.0.0.0/8". */
 
+/* JSON holds UTF-8 only, and names of files are whatever the file system holds. */
+static json_t *text_out(const char *s)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+
+	if (zt_utf8_valid(s, strlen(s)))
+		return json_string(s);
+	zt_strbuf_escaped(&b, s, strlen(s));
+	return zt_strbuf_error(&b) ? NULL : json_string(zt_strbuf_cstr(&b));
+}
+
 static json_t *numbers_out(const struct zt_u32_ranges *l)
 {
 	json_t *a = json_array();
@@ -118,7 +129,7 @@ int zt_ruleset_to_json(const struct zt_ruleset *rs, json_t **ret)
 	int e = files && rules ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !e && i < rs->n_files; i++)
-		e = json_array_append_new(files, json_string(rs->files[i])) < 0 ? -ENOMEM : 0;
+		e = json_array_append_new(files, text_out(rs->files[i])) < 0 ? -ENOMEM : 0;
 	for (size_t i = 0; !e && i < rs->n_rules; i++)
 		e = json_array_append_new(rules, rule_out(&rs->rules[i])) < 0 ? -ENOMEM : 0;
 	if (e < 0) {
@@ -126,8 +137,8 @@ int zt_ruleset_to_json(const struct zt_ruleset *rs, json_t **ret)
 		json_decref(rules);
 		return e;
 	}
-	o = json_pack("{s:i, s:s, s:I, s:s, s:s, s:o, s:o, s:o, s:o}", "format", 1, "instance", rs->instance, "generation",
-		      (json_int_t)rs->generation, "hash", rs->hash, "policy", rs->policy_name, "files", files, "settings",
+	o = json_pack("{s:i, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "format", 1, "instance", rs->instance, "generation",
+		      (json_int_t)rs->generation, "hash", rs->hash, "policy", text_out(rs->policy_name), "files", files, "settings",
 		      settings_out(&rs->settings), "ssh_ports", numbers_out(&rs->ssh_ports), "rules", rules);
 	if (!o)
 		return -ENOMEM;
@@ -181,7 +192,7 @@ static int cgroups_in(const json_t *a, struct zt_match *m)
 		const char *path = json_string_value(json_object_get(o, "path"));
 		json_int_t level = json_integer_value(json_object_get(o, "level"));
 
-		if (!path || level < 0 || level > 255)
+		if (!path || !*path || strpbrk(path, "\"\n") || level < 0 || level > 255)
 			return -EINVAL;
 		m->cgroups[i] = (struct zt_cgroup){.path = zt_strdup(path),
 						   .id = (uint64_t)json_integer_value(json_object_get(o, "id")),
@@ -191,6 +202,30 @@ static int cgroups_in(const json_t *a, struct zt_match *m)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+/* A list that is empty, no list, or under a key we do not know would silently mean "everything". */
+static bool rule_keys_ok(json_t *o)
+{
+	static const char *const lists[] = {"uid",  "gid",  "cgroup",	"src4", "src6",
+					    "dst4", "dst6", "protocol", "port", "windows"};
+	static const char *const others[] = {"id",	 "part", "direction", "verdict", "log",	   "families",
+					     "file", "line", "from",	  "to",	     "expires"};
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(o, key, v)
+	{
+		bool known = false;
+
+		for (size_t i = 0; i < ZT_ARRAY_SIZE(lists); i++)
+			known = known || (!strcmp(key, lists[i]) && json_array_size(v));
+		for (size_t i = 0; i < ZT_ARRAY_SIZE(others); i++)
+			known = known || !strcmp(key, others[i]);
+		if (!known)
+			return false;
+	}
+	return true;
 }
 
 static int match_in(const json_t *o, struct zt_match *m)
@@ -267,21 +302,53 @@ static bool valid_id(const char *id)
 	return len && len <= 64;
 }
 
-static int rule_in(const json_t *o, struct zt_rule *r)
+static bool valid_prefix(const char *s)
 {
-	int dir = 0, verdict = 0, e = string_in(o, "id", &r->id);
+	size_t len = strlen(s);
+
+	for (const char *p = s; *p; p++)
+		if (*p < 0x20 || *p >= 0x7f || *p == '"' || *p == '\\')
+			return false;
+	return len <= 60;
+}
+
+static bool valid_instance(const char *s)
+{
+	size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_");
+
+	return len && len <= 16 && !s[len];
+}
+
+static int u32_in(const json_t *o, const char *key, uint32_t *ret)
+{
+	json_int_t n = json_integer_value(json_object_get(o, key));
+
+	if (n < 0 || n > UINT32_MAX)
+		return -EINVAL;
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static int bool_in(const json_t *o, const char *key, bool *ret)
+{
+	const json_t *v = json_object_get(o, key);
+
+	*ret = json_is_true(v);
+	return json_is_boolean(v) ? 0 : -EINVAL;
+}
+
+static int rule_in(json_t *o, struct zt_rule *r)
+{
+	int dir = 0, verdict = 0, e = rule_keys_ok(o) ? string_in(o, "id", &r->id) : -EINVAL;
 
 	e = e ?: word_in(o, "direction", direction_at, 3, &dir) ?: word_in(o, "verdict", verdict_at, 4, &verdict);
-	if (e < 0 || !valid_id(r->id))
+	if (e < 0 || !valid_id(r->id) || json_integer_value(json_object_get(o, "expires")) < 0)
 		return e ?: -EINVAL;
-	r->part = (uint32_t)json_integer_value(json_object_get(o, "part"));
 	r->dir = (enum zt_direction)dir;
 	r->verdict = (enum zt_verdict)verdict;
-	r->log = json_is_true(json_object_get(o, "log"));
-	r->file = (uint32_t)json_integer_value(json_object_get(o, "file"));
-	r->line = (uint32_t)json_integer_value(json_object_get(o, "line"));
 	r->expires = (zt_usec)json_integer_value(json_object_get(o, "expires"));
-	return match_in(o, &r->match) ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:
+	e = u32_in(o, "part", &r->part) ?: u32_in(o, "file", &r->file) ?: u32_in(o, "line", &r->line) ?: bool_in(o, "log", &r->log);
+	return e ?: match_in(o, &r->match) ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:
 	       string_in(o, "to", &r->to_text);
 }
 
@@ -303,18 +370,22 @@ static int settings_in(const json_t *o, struct zt_settings *s)
 
 	e = number_in(o, "mode", 1, &mode) ?: number_in(o, "block", 1, &block) ?: number_in(o, "loopback", 2, &loopback) ?:
 	    number_in(o, "log_limit", 1000000, &limit) ?: number_in(o, "log_limit_per", 3, &per) ?: string_in(o, "log_prefix", &s->log_prefix);
-	if (e < 0 || json_array_size(def) != 3)
+	e = e ?: bool_in(o, "log_blocked", &s->log_blocked) ?: bool_in(o, "preserve_ssh", &s->preserve_ssh) ?:
+	    bool_in(o, "preserve_established", &s->preserve_established);
+	if (e < 0 || json_array_size(def) != 3 || !valid_prefix(s->log_prefix))
 		return e ?: -EINVAL;
-	for (size_t i = 0; i < 3; i++)
-		s->def[i] = json_integer_value(json_array_get(def, i)) ? ZT_DEFAULT_ALLOW : ZT_DEFAULT_DENY;
+	for (size_t i = 0; i < 3; i++) {
+		json_int_t v = json_integer_value(json_array_get(def, i));
+
+		if (!json_is_integer(json_array_get(def, i)) || v < ZT_DEFAULT_DENY || v > ZT_DEFAULT_ALLOW)
+			return -EINVAL;
+		s->def[i] = (enum zt_default)v;
+	}
 	s->mode = (enum zt_mode)mode;
 	s->block = (enum zt_block)block;
 	s->loopback = (enum zt_loopback)loopback;
 	s->log_limit = (uint32_t)limit;
 	s->log_limit_per = per;
-	s->log_blocked = json_is_true(json_object_get(o, "log_blocked"));
-	s->preserve_ssh = json_is_true(json_object_get(o, "preserve_ssh"));
-	s->preserve_established = json_is_true(json_object_get(o, "preserve_established"));
 	return 0;
 }
 
@@ -344,7 +415,8 @@ static int ruleset_in(const json_t *j, struct zt_ruleset *rs)
 
 	e = e ?: string_in(j, "policy", &rs->policy_name) ?: settings_in(json_object_get(j, "settings"), &rs->settings);
 	e = e ?: numbers_in(json_object_get(j, "ssh_ports"), 65535, &rs->ssh_ports) ?: files_in(json_object_get(j, "files"), rs);
-	if (e < 0 || format != 1 || !json_is_array(rules))
+	if (e < 0 || format != 1 || !json_is_array(rules) || !valid_instance(rs->instance) ||
+	    json_integer_value(json_object_get(j, "generation")) < 0)
 		return e ?: -EINVAL;
 	rs->generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
 	for (size_t i = 0; !e && i < json_array_size(rules); i++) {

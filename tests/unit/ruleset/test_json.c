@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common.h"
+
+#include <jansson.h>
+
+static struct zt_ruleset *there_and_back(const struct zt_ruleset *rs)
+{
+	struct zt_ruleset *back = NULL;
+	struct zt_diags d = {0};
+	json_t *j = NULL, *again;
+	char *text;
+
+	assert_int_equal(zt_ruleset_to_json(rs, &j), 0);
+	text = json_dumps(j, JSON_COMPACT);
+	again = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(again);
+	assert_int_equal(zt_ruleset_from_json(again, &back, &d), 0);
+	json_decref(j);
+	json_decref(again);
+	free(text);
+	zt_diags_done(&d);
+	return back;
+}
+
+static void random_rulesets_come_back(void **state)
+{
+	size_t rules = 0, cgroups = 0;
+
+	(void)state;
+	for (unsigned seed = 1; seed < 500; seed++) {
+		struct zt_ruleset *rs = random_whole(seed, 20), *back = there_and_back(rs);
+
+		assert_same_policy(rs, back);
+		assert_string_equal(rs->hash, back->hash);
+		assert_true(rs->generation == back->generation);
+		assert_string_equal(rs->policy_name, back->policy_name);
+		assert_string_equal(rs->files[1], back->files[1]);
+		for (size_t i = 0; i < rs->n_rules; i++) {
+			const struct zt_rule *a = &rs->rules[i], *b = &back->rules[i];
+
+			assert_true(zt_rule_eq(a, b));
+			assert_true(a->seq == b->seq && a->file == b->file && a->line == b->line);
+			assert_string_equal(a->to_text, b->to_text);
+			cgroups += a->match.n_cgroups;
+		}
+		rules += rs->n_rules;
+		zt_ruleset_free(rs);
+		zt_ruleset_free(back);
+	}
+	assert_true(rules > 2000 && cgroups > 200);
+}
+
+static void names_of_files_are_bytes(void **state)
+{
+	struct zt_ruleset *rs = must_compile(V), *back;
+
+	(void)state;
+	free(rs->policy_name);
+	rs->policy_name = zt_strdup("/srv/r\xe4ls.yaml");
+	back = there_and_back(rs);
+	assert_string_equal(back->policy_name, "/srv/r\\xe4ls.yaml");
+	zt_ruleset_free(rs);
+	zt_ruleset_free(back);
+}
+
+static const char whole[] =
+	"{'format':1,'instance':'default','generation':3,'hash':'','policy':'p','files':['p'],'settings':{'default':[0,0,0],"
+	"'mode':0,'block':0,'loopback':0,'log_blocked':true,'preserve_ssh':true,'preserve_established':true,'log_prefix':'X: ',"
+	"'log_limit':10,'log_limit_per':0},'ssh_ports':['22'],'rules':[{'id':'r','part':0,'direction':'egress','verdict':'allow',"
+	"'log':false,'families':3,'file':0,'line':1,'from':'x','to':'y','uid':['5-9'],'cgroup':[{'path':'a','id':1,'level':1}],"
+	"'dst4':['10.0.0.0/8'],'protocol':['6'],'port':['80'],'windows':[[0,86400]],'expires':7}]}";
+
+/* 0 or -EINVAL with 2003, when `from` in the text above is replaced. */
+static int damaged(const char *from, const char *to)
+{
+	char text[2048], *at;
+	struct zt_ruleset *rs = NULL;
+	struct zt_diags d = {0};
+	json_t *j;
+	int r;
+
+	(void)snprintf(text, sizeof(text), "%s", whole);
+	at = strstr(text, from);
+	assert_non_null(at);
+	(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - text), whole, to, whole + (at - text) + strlen(from));
+	for (at = text; *at; at++)
+		*at = *at == '\'' ? '"' : *at;
+	j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(j);
+	r = zt_ruleset_from_json(j, &rs, &d);
+	assert_int_equal(r ? 2003 : 0, d.n ? d.items[0].code : 0);
+	assert_int_equal(rs == NULL, r != 0);
+	json_decref(j);
+	zt_diags_done(&d);
+	zt_ruleset_free(rs);
+	return r;
+}
+
+static void damage_is_refused(void **state)
+{
+	static const char *const cases[][2] = {
+		{"'format':1", "'format':2"},
+		{"'instance':'default'", "'instance':'../x'"},
+		{"'instance':'default'", "'instance':'seventeen_letters'"},
+		{"'generation':3", "'generation':-3"},
+		{"'default':[0,0,0]", "'default':[0,0]"},
+		{"'default':[0,0,0]", "'default':[0,0,2]"},
+		{"'default':[0,0,0]", "'default':[0,0,'1']"},
+		{"'mode':0", "'mode':2"},
+		{"'mode':0,", ""},
+		{"'loopback':0", "'loopback':3"},
+		{"'preserve_ssh':true", "'preserve_ssh':1"},
+		{"'preserve_ssh':true,", ""},
+		{"'log_prefix':'X: '", "'log_prefix':'\\\" drop'"},
+		{"'log_prefix':'X: '", "'log_prefix':'\\n'"},
+		{"'log_limit_per':0", "'log_limit_per':4"},
+		{"['22']", "['70000']"},
+		{"'files':['p']", "'files':[1]"},
+		{"'id':'r'", "'id':''"},
+		{"'id':'r'", "'id':'a;b'"},
+		{"'id':'r'", "'id':'\\u00e4'"},
+		{"'part':0", "'part':-1"},
+		{"'line':1", "'line':4294967296"},
+		{"'direction':'egress'", "'direction':'out'"},
+		{"'verdict':'allow'", "'verdict':'Allow'"},
+		{"'log':false", "'log':0"},
+		{"'families':3", "'families':0"},
+		{"'families':3", "'families':4"},
+		{"'uid':['5-9']", "'uid':['9-5']"},
+		{"'uid':['5-9']", "'uid':['4294967296']"},
+		{"'uid':['5-9']", "'uid':'5-9'"}, /* would be everybody */
+		{"'uid':['5-9']", "'uid':[]"},
+		{"'uid':['5-9']", "'uids':['5-9']"},
+		{"'uid':['5-9']", "'uid':{'5':9}"},
+		{"'path':'a'", "'path':''"},
+		{"'path':'a'", "'path':'a\\\"b'"},
+		{"'level':1", "'level':-1"},
+		{"'cgroup':[{'path':'a','id':1,'level':1}]", "'cgroup':['a']"},
+		{"'dst4':['10.0.0.0/8']", "'dst4':['fd00::/8']"},
+		{"'dst4':['10.0.0.0/8']", "'dst4':['10.0.0.0/33']"},
+		{"'protocol':['6']", "'protocol':['256']"},
+		{"[[0,86400]]", "[[0,604801]]"},
+		{"[[0,86400]]", "[[5,5]]"},
+		{"[[0,86400]]", "[[-1,5]]"},
+		{"[[0,86400]]", "[7]"},
+		{"'expires':7", "'expires':-7"},
+		{"'from':'x',", ""},
+		{"'rules':[{", "'rules':[1,{"},
+		{"'rules':", "'rulez':"},
+	};
+
+	(void)state;
+	assert_int_equal(damaged("", ""), 0);
+	assert_int_equal(damaged("'uid':['5-9']", "'gid':['5-9','1']"), 0);
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(cases); i++)
+		if (damaged(cases[i][0], cases[i][1]) != -EINVAL)
+			fail_msg("accepted: %s for %s", cases[i][1], cases[i][0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_rulesets_come_back),
+		cmocka_unit_test(names_of_files_are_bytes),
+		cmocka_unit_test(damage_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Each warning where it belongs, and none beside it. What depends on the host (2017 to 2020) is told apart by what is there. */
+#include "common.h"
+
+#include "base/file.h"
+
+#define RULES(text) V "settings: {default_policy: {egress: allow, ingress: deny, forward: allow}}\nrules:\n" text
+
+static void expect(const char *yaml, const char *want)
+{
+	struct zt_ruleset *rs = must_compile(yaml);
+	struct zt_strbuf b = {0};
+	struct zt_diags d = {0};
+
+	assert_int_equal(zt_ruleset_lint(rs, &d), 0);
+	assert_int_equal(d.errors, 0);
+	for (size_t i = 0; i < d.n; i++)
+		zt_strbuf_printf(&b, "%s%u:%u", i ? " " : "", d.items[i].code, d.items[i].span.line);
+	if (strcmp(zt_strbuf_cstr(&b), want) != 0)
+		zt_diags_print(&d, stderr, false);
+	assert_string_equal(zt_strbuf_cstr(&b), want);
+	zt_strbuf_done(&b);
+	zt_diags_done(&d);
+	zt_ruleset_free(rs);
+}
+
+static void pairs_of_rules(void **state)
+{
+	(void)state;
+	expect(RULES("- {name: a, from: {uid: 1-9}, action: allow}\n- {name: b, from: {uid: 5}, action: allow}\n"),
+	       "2010:5");
+	expect(RULES("- {name: a, from: {uid: 1-9}, action: deny}\n- {name: b, from: {uid: 5}, action: reject}\n"),
+	       "2010:5");
+	expect(RULES("- {name: a, from: {uid: 1-9}, action: deny}\n- {name: b, from: {uid: 5}, action: allow}\n"),
+	       "2011:5");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {port: 80}, action: deny}\n- {name: b, from: {uid: 5}, action: allow}\n"),
+	       "");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {port: 1-80}, action: deny}\n- {name: b, from: {uid: 5}, to: {port: 80-90}, action: allow}\n"),
+	       "2012:5");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {port: 1-79}, action: deny}\n- {name: b, from: {uid: 5}, to: {port: 80-90}, action: allow}\n"),
+	       "");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {port: 80}, action: allow}\n- {name: b, from: {uid: 5}, to: {port: 80}, action: deny, priority: 1}\n"),
+	       "2011:4"); /* by order of deciding, not by place in the file */
+	expect(RULES("- {name: a, from: {uid: 5}, action: deny, schedule: {days: mon}}\n- {name: b, from: {uid: 5}, action: allow}\n"),
+	       "");
+	expect(RULES("- {name: a, from: {uid: 5}, action: deny, expires: 2199-01-01}\n- {name: b, from: {uid: 5}, action: allow}\n"),
+	       "");
+	expect(RULES("- {name: a, from: {host: 10.0.0.1}, to: {port: 1}, action: deny}\n- {name: b, from: {uid: 5}, action: allow}\n"),
+	       "");
+	/* Every single user is compared with those of the same number, whichever bucket that is. */
+	expect(RULES("- {name: a, from: {uid: 5}, to: {port: 80}, action: allow}\n- {name: b, from: {uid: 16389}, to: {port: 80}, action: deny}\n"),
+	       "");
+}
+
+static void single_rules(void **state)
+{
+	(void)state;
+	expect(RULES("- {name: a, from: {user: \"*\"}, action: allow}\n"), "2014:4");
+	expect(RULES("- {name: a, from: {host: any}, action: allow}\n"), "2014:4");
+	expect(RULES("- {name: a, from: {user: \"*\"}, to: {host: 10.0.0.0/8}, action: allow}\n"), "");
+	expect(RULES("- {name: a, from: {user: \"*\"}, to: {protocol: icmp}, action: allow}\n"), "");
+	expect(RULES("- {name: a, from: {user: \"*\"}, action: observe}\n"), "");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {host: 127.0.0.1, port: 6379}, action: deny}\n"), "2015:4");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {host: \"::1\", port: 6379}, action: deny}\n"), "2015:4");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {host: localhost, port: 6379}, action: deny}\n"), "");
+	expect(RULES("- {name: a, from: {uid: 5}, to: {host: 127.0.0.1, port: 6379}, action: allow}\n"), "");
+	expect(RULES("- {name: a, from: {uid: 5}, action: allow, expires: 2001-01-01}\n"), "2016:4");
+}
+
+static void what_the_host_needs(void **state)
+{
+	struct zt_ruleset *rs = must_compile(
+		V "rules: [{name: a, from: {user: root}, to: {port: [53, 67, 123], protocol: udp}, action: allow}]\n");
+	struct zt_ruleset *none = must_compile(
+		V "rules: [{name: a, from: {user: root}, to: {port: 53, protocol: tcp}, action: allow}]\n");
+	struct zt_diags d = {0};
+	bool dns = false;
+
+	(void)state;
+	rs->settings.def[ZT_DIR_FORWARD] = none->settings.def[ZT_DIR_FORWARD] = ZT_DEFAULT_ALLOW;
+	assert_int_equal(zt_ruleset_lint(rs, &d), 0);
+	assert_int_equal(d.n, 0);
+	assert_int_equal(zt_ruleset_lint(none, &d), 0);
+	for (size_t i = 0; i < d.n; i++) {
+		assert_true(d.items[i].code >= 2017 && d.items[i].code <= 2019);
+		assert_non_null(d.items[i].hint);
+		dns = dns || d.items[i].code == 2017;
+	}
+	assert_int_equal(dns, zt_path_exists("/etc/resolv.conf"));
+	zt_diags_done(&d);
+	none->settings.mode = ZT_MODE_OBSERVE; /* blocks nothing */
+	assert_int_equal(zt_ruleset_lint(none, &d), 0);
+	assert_int_equal(d.n, 0);
+	zt_diags_done(&d);
+	zt_ruleset_free(rs);
+	zt_ruleset_free(none);
+}
+
+static void forwarding(void **state)
+{
+	struct zt_ruleset *rs = must_compile(V "settings: {default_policy: {egress: allow}}\n");
+	struct zt_diags d = {0};
+	char *text = NULL;
+	size_t len;
+	bool forwards = zt_file_read("/proc/sys/net/ipv4/ip_forward", 16, &text, &len) == 0 && text[0] == '1';
+
+	(void)state;
+	assert_int_equal(zt_ruleset_lint(rs, &d), 0);
+	assert_int_equal(d.n, forwards);
+	if (forwards)
+		assert_int_equal(d.items[0].code, 2020);
+	free(text);
+	zt_diags_done(&d);
+	zt_ruleset_free(rs);
+}
+
+static void large_policies_end(void **state)
+{
+	struct zt_ruleset *rs = must_compile(RULES("- {name: a, from: {uid: 1}, action: allow}\n"));
+	struct zt_diags d = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < 6000; i++) { /* 18 million pairs of rules for many users, none inside another */
+		struct zt_rule *r = zt_ruleset_add(rs);
+
+		assert_non_null(r);
+		*r = (struct zt_rule){
+			.id = zt_asprintf("r%u", i), .seq = r->seq, .verdict = ZT_ALLOW, .match.families = 3};
+		assert_int_equal(zt_u32_ranges_add(&r->match.uid, 10 * i + 10, 10 * i + 12), 0);
+	}
+	assert_int_equal(zt_ruleset_lint(rs, &d), 0);
+	assert_int_equal(d.n, 1);
+	assert_int_equal(d.items[0].code, 2013);
+	zt_diags_done(&d);
+	zt_ruleset_free(rs);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pairs_of_rules),      cmocka_unit_test(single_rules),
+		cmocka_unit_test(what_the_host_needs), cmocka_unit_test(forwarding),
+		cmocka_unit_test(large_policies_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
