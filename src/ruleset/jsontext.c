@@ -40,6 +40,19 @@ static void put_text(struct zt_strbuf *out, const char *key, const char *s)
 	put_string(out, s);
 }
 
+/* Names of files are whatever the file system holds, JSON is UTF-8. */
+static void put_name(struct zt_strbuf *out, const char *key, const char *s)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+
+	if (!zt_utf8_valid(s, strlen(s))) {
+		zt_strbuf_escaped(&b, s, strlen(s));
+		out->failed = out->failed || b.failed;
+		s = zt_strbuf_cstr(&b);
+	}
+	put_text(out, key, s);
+}
+
 static void put_number(struct zt_strbuf *out, const char *key, int64_t v)
 {
 	zt_strbuf_str(out, key);
@@ -156,10 +169,10 @@ int zt_ruleset_json_text(const struct zt_ruleset *rs, struct zt_strbuf *out)
 	put_text(out, "{\"format\":1,\"instance\":", rs->instance);
 	put_number(out, ",\"generation\":", (int64_t)rs->generation);
 	put_text(out, ",\"hash\":", rs->hash);
-	put_text(out, ",\"policy\":", rs->policy_name);
+	put_name(out, ",\"policy\":", rs->policy_name);
 	zt_strbuf_str(out, ",\"files\":[");
 	for (size_t i = 0; i < rs->n_files; i++)
-		put_text(out, i ? "," : "", rs->files[i]);
+		put_name(out, i ? "," : "", rs->files[i]);
 	zt_strbuf_char(out, ']');
 	put_settings(out, &rs->settings);
 	put_ranges(out, ",\"ssh_ports\":", &rs->ssh_ports);

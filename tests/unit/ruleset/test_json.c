@@ -7,11 +7,15 @@ static struct zt_ruleset *there_and_back(const struct zt_ruleset *rs)
 {
 	struct zt_ruleset *back = NULL;
 	struct zt_diags d = {0};
+	struct zt_strbuf straight = {0};
 	json_t *j = NULL, *again;
 	char *text;
 
 	assert_int_equal(zt_ruleset_to_json(rs, &j), 0);
 	text = json_dumps(j, JSON_COMPACT);
+	assert_int_equal(zt_ruleset_json_text(rs, &straight), 0);
+	assert_string_equal(zt_strbuf_cstr(&straight), text); /* written without a tree, the same bytes */
+	zt_strbuf_done(&straight);
 	again = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(again);
 	assert_int_equal(zt_ruleset_from_json(again, &back, &d), 0);
