@@ -64,7 +64,8 @@ enum zt_opt {
 	ZT_OPT_SHOW,
 	ZT_OPT_WRITE,
 	ZT_OPT_CHECK,
-	ZT_OPT_FULL, ZT_OPT_COUNT,
+	ZT_OPT_FULL,
+	ZT_OPT_COUNT,
 };
 
 enum zt_complete { /* what a shell offers for an argument */
@@ -166,7 +167,7 @@ int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint,
 int zt_cli_load(struct zt_cli *c, struct zt_policy **ret);						/* exit code */
 int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret); /* exit code */
 int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret); /* exit code; ZT_EXIT_INACTIVE when nothing is there */
-/* Lines of the policy are not in every kernel: the stored generation has them, where it is the same ruleset. */
+/* Lines of the policy are not in every kernel, and priorities in none: the stored generation has them, where it is the same ruleset. */
 void zt_cli_add_lines(struct zt_cli *c, struct zt_ruleset *rs);
 /* One line of progress, "[INFO] 2024-12-27T10:00:00Z …". */
 void zt_cli_info(struct zt_cli *c, const char *fmt, ...) ZT_PRINTF(2, 3);
@@ -211,7 +212,7 @@ struct json_t *zt_decision_json(const struct zt_ruleset *rs, const struct zt_dec
 const char *zt_decider_text(const struct zt_decision *d); /* "the default policy", "rule"… */
 bool zt_addr_is_own(const struct zt_addr *a);		  /* loopback, or an address of this host */
 
-/* ---- whytext.c: near misses and edits ---- */
+/* ---- neartext.c: near misses ---- */
 struct zt_near {
 	const struct zt_rule *rule;
 	unsigned n_misses;
@@ -223,8 +224,36 @@ int zt_near_list(const struct zt_ruleset *rs, const struct zt_flow *f, const str
 		 struct zt_near **ret, size_t *ret_n);
 void zt_near_text(const struct zt_near *n, const struct zt_flow *f,
 		  struct zt_strbuf *out); /* "user: wants web-user …" */
-/* YAML of the smallest rule that would allow f. */
-void zt_edit_yaml(const struct zt_flow *f, const struct zt_decision *d, struct zt_strbuf *out);
+
+/* ---- edits.c: the smallest edits of the policy that would allow a flow ---- */
+enum zt_edit_kind {
+	ZT_EDIT_ADD,   /* a rule of its own */
+	ZT_EDIT_WIDEN, /* a value more in the one condition of a rule that failed */
+	ZT_EDIT_TIME,  /* the schedule or expiry of a rule */
+	ZT_EDIT_MOVE,  /* a rule that allows it in front of the one that decides */
+};
+struct zt_edit {
+	enum zt_edit_kind kind;
+	const struct zt_rule *rule;   /* the one to change; NULL for ADD */
+	const struct zt_rule *before; /* ADD, MOVE: the rule it goes in front of; NULL: at the end */
+	enum zt_miss miss;	      /* WIDEN, TIME: the condition */
+	struct zt_match added;	      /* what the rules match more */
+	struct zt_opening opening;    /* everything it would newly allow, the flow itself included */
+};
+/* For a flow that d denies; near as zt_near_list() gives it for the rules before the decider. The first is a rule of its own, then
+ * at most three others, those that open least first. Each was proven to allow f. */
+int zt_edits_find(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d,
+		  const struct zt_near *near, size_t n_near, struct zt_edit **ret, size_t *ret_n);
+void zt_edits_free(struct zt_edit *e, size_t n);
+/* "in rule 'web-to-redis' (rules.yaml:4), add 443 to the ports of to:" */
+void zt_edit_text(const struct zt_ruleset *rs, const struct zt_edit *e, const struct zt_flow *f, struct zt_strbuf *out);
+void zt_opened_text(const struct zt_opened *o, enum zt_direction dir,
+		    struct zt_strbuf *out); /* "web -> 10.0.0.7:443/tcp" */
+void zt_edit_opens_text(const struct zt_ruleset *rs, const struct zt_edit *e, enum zt_direction dir,
+			struct zt_strbuf *out);
+/* YAML of the rule of ADD. */
+void zt_edit_yaml(const struct zt_flow *f, const struct zt_rule *before, struct zt_strbuf *out);
+bool zt_flow_names_group(const struct zt_flow *f); /* its group is not just the primary one of its user */
 
 /* ---- generated texts ---- */
 void zt_help_short(FILE *f);

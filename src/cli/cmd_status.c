@@ -377,7 +377,7 @@ static int show(struct zt_cli *c, bool clear)
 	if (clear)
 		fputs("\033[H\033[2J", c->out);
 	if (code == 0 || code == ZT_EXIT_INACTIVE) {
-		if (c->json && s.rs)
+		if (c->json && s.rs && s.rs->n_rules && !s.rs->rules[0].line)
 			zt_cli_add_lines(c, s.rs);
 		if (c->json)
 			code = print_json(c, &s);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
 #include <grp.h>
 #include <jansson.h>
 #include <netdb.h>
@@ -217,52 +218,100 @@ static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const st
 		fprintf(c->out, "  ... and %zu more (-v shows all)\n", n - shown);
 }
 
-static void opens(const struct zt_flow *f, struct zt_strbuf *out)
+static const char *who_has_it(const struct zt_flow *f)
 {
-	ZT_STRBUF struct zt_strbuf who = {0}, flow = {0};
-	const char *arrow;
-
-	zt_flow_text(f, &flow);
-	arrow = strstr(zt_strbuf_cstr(&flow), " -> ");
-	zt_strbuf_add(&who, flow.buf, arrow ? (size_t)(arrow - flow.buf) : 0);
-	if (f->dir == ZT_DIR_INGRESS && f->src.family)
-		zt_strbuf_printf(
-			out,
-			"every program and user on %s, to whatever listens on this port here, on every address of this "
-			"host",
-			zt_strbuf_cstr(&who));
-	else if (f->dir == ZT_DIR_INGRESS)
-		zt_strbuf_str(out, "every machine that can reach this host, to whatever listens on this port");
-	else if (f->loopback)
-		zt_strbuf_printf(out, "every program of %s, at any time, to whatever process listens there",
-				 zt_strbuf_cstr(&who));
-	else
-		zt_strbuf_printf(out, "every program of %s, at any time, and with it a way out of this host",
-				 zt_strbuf_cstr(&who));
+	if (f->dir == ZT_DIR_INGRESS)
+		return "Nothing else; but every program of that machine has it, to whatever listens here.";
+	if (f->loopback)
+		return "Nothing else; but every program of that sender has it, to whatever listens there.";
+	return "Nothing else; but every program of that sender has it, and it is a way out of this host.";
 }
 
-static void print_edit(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
-		       const struct zt_decision *d, const struct zt_near *near, size_t n)
+static void print_opening(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_edit *e,
+			  const struct zt_flow *f)
 {
-	ZT_STRBUF struct zt_strbuf yaml = {0}, also = {0}, place = {0};
+	ZT_STRBUF struct zt_strbuf whole = {0};
 
-	for (size_t i = 0; i < n && near[i].n_misses == 1; i++)
-		if (near[i].rule->verdict == ZT_ALLOW && near[i].misses[0] >= ZT_MISS_SCHEDULE) {
-			zt_rule_place(rs, near[i].rule, &place);
-			fprintf(c->out, "\nRule '%s' would allow it but for its %s: change that in %s.\n",
-				near[i].rule->id, near[i].misses[0] == ZT_MISS_EXPIRED ? "expires" : "schedule",
-				place.len ? zt_strbuf_cstr(&place) : "the policy");
-			return;
+	fprintf(c->out, "   It opens:\n");
+	zt_edit_opens_text(rs, e, f->dir, &whole);
+	zt_cli_wrap(c->out, zt_strbuf_cstr(&whole), 5, c->width - 1);
+	for (size_t i = 0; c->verbose && e->opening.n > 1 && i < e->opening.n; i++) {
+		ZT_STRBUF struct zt_strbuf line = {0};
+
+		zt_opened_text(&e->opening.v[i], f->dir, &line);
+		zt_cli_wrap(c->out, zt_strbuf_cstr(&line), 7, c->width - 1);
+	}
+	if (c->verbose && e->opening.cut)
+		fprintf(c->out, "       ... and more\n");
+	if (e->kind == ZT_EDIT_ADD && e->opening.n == 1)
+		zt_cli_wrap(c->out, who_has_it(f), 3, c->width - 1);
+}
+
+static void print_edits(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_edit *e,
+			size_t n)
+{
+	fprintf(c->out, "\nWhat would allow it, and all that each edit opens:\n");
+	for (size_t i = 0; i < n; i++) {
+		ZT_STRBUF struct zt_strbuf words = {0}, text = {0}, yaml = {0};
+
+		zt_edit_text(rs, &e[i], f, &words);
+		zt_strbuf_printf(&text, "%zu. %c%s", i + 1, toupper((unsigned char)zt_strbuf_cstr(&words)[0]),
+				 zt_strbuf_cstr(&words) + (words.len > 0));
+		fputc('\n', c->out);
+		zt_cli_wrap(c->out, zt_strbuf_cstr(&text), 0, c->width - 1);
+		if (e[i].kind == ZT_EDIT_ADD) {
+			zt_edit_yaml(f, e[i].before, &yaml);
+			fprintf(c->out, "\n%s\n", zt_strbuf_cstr(&yaml));
 		}
-	zt_edit_yaml(f, d, &yaml);
-	opens(f, &also);
-	fprintf(c->out, "\nThe smallest rule that would allow it, for the list rules%s:\n\n%s\n",
-		d->by == ZT_BY_RULE ? ", before the rule that denies" : "", zt_strbuf_cstr(&yaml));
-	zt_strbuf_clear(&place);
-	zt_strbuf_printf(&place, "It opens the same way to %s%s", zt_strbuf_cstr(&also),
-			 d->by == ZT_BY_RULE ? ". The deny rule was written on purpose: look at its description first."
-					     : ".");
-	zt_cli_wrap(c->out, zt_strbuf_cstr(&place), 0, c->width - 1);
+		print_opening(c, rs, &e[i], f);
+	}
+}
+
+static const char *edit_kind(enum zt_edit_kind k)
+{
+	switch (k) {
+	case ZT_EDIT_ADD:
+		return "add";
+	case ZT_EDIT_WIDEN:
+		return "widen";
+	case ZT_EDIT_TIME:
+		return "time";
+	case ZT_EDIT_MOVE:
+		return "move";
+	}
+	return "";
+}
+
+static json_t *edits_json(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_edit *e, size_t n)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		ZT_STRBUF struct zt_strbuf text = {0}, yaml = {0}, whole = {0};
+		json_t *opens = json_array(), *j;
+
+		zt_edit_text(rs, &e[i], f, &text);
+		zt_edit_opens_text(rs, &e[i], f->dir, &whole);
+		for (size_t k = 0; k < e[i].opening.n; k++) {
+			ZT_STRBUF struct zt_strbuf line = {0};
+
+			zt_opened_text(&e[i].opening.v[k], f->dir, &line);
+			(void)json_array_append_new(opens,
+						    json_string(zt_strbuf_cstr(&line))); /* a failed one is left out */
+		}
+		j = json_pack("{s:s, s:s, s:o, s:b}", "kind", edit_kind(e[i].kind), "text", zt_strbuf_cstr(&text),
+			      "opens", opens, "opens_more", (int)e[i].opening.cut);
+		if (e[i].rule)
+			(void)json_object_set_new(j, "rule", zt_rule_json(rs, e[i].rule));
+		if (e[i].kind == ZT_EDIT_ADD) {
+			zt_edit_yaml(f, e[i].before, &yaml);
+			(void)json_object_set_new(j, "yaml", json_string(zt_strbuf_cstr(&yaml)));
+		}
+		if ((e[i].kind == ZT_EDIT_ADD || e[i].kind == ZT_EDIT_MOVE) && e[i].before)
+			(void)json_object_set_new(j, "before", zt_rule_json(rs, e[i].before));
+		(void)json_array_append_new(a, j);
+	}
+	return a;
 }
 
 static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_near *near, size_t n)
@@ -283,20 +332,14 @@ static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f,
 }
 
 static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
-		       const struct zt_decision *d, const struct zt_near *near, size_t n)
+		       const struct zt_decision *d, const struct zt_near *near, size_t n, json_t *edits)
 {
-	ZT_STRBUF struct zt_strbuf yaml = {0}, also = {0};
 	json_t *j = json_pack("{s:b, s:o, s:o, s:o}", "allowed", (int)!blocked(d), "flow", zt_flow_json(f), "decision",
 			      zt_decision_json(rs, d), "not_matching",
 			      misses_json(rs, f, near, c->verbose ? n : ZT_MIN(n, 100)));
 
-	if (blocked(d)) {
-		zt_edit_yaml(f, d, &yaml);
-		opens(f, &also);
-		(void)json_object_set_new(j, "edit",
-					  json_string(zt_strbuf_cstr(&yaml))); /* a failed set leaves a key out */
-		(void)json_object_set_new(j, "edit_opens", json_string(zt_strbuf_cstr(&also)));
-	}
+	if (edits)
+		(void)json_object_set_new(j, "edits", edits); /* a failed set leaves a key out */
 	return zt_cli_json(c, j);
 }
 
@@ -304,22 +347,28 @@ static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt
 {
 	struct zt_decision d = {0};
 	ZT_FREE struct zt_near *near = NULL;
-	size_t n = 0;
-	int r;
+	struct zt_edit *edits = NULL;
+	size_t n = 0, n_edits = 0;
+	int r, code = 0;
 
 	zt_oracle_decide(rs, f, &d);
 	r = zt_near_list(rs, f, d.by == ZT_BY_RULE ? d.rule : NULL, &near, &n);
+	if (r >= 0 && blocked(&d))
+		r = zt_edits_find(rs, f, &d, near, n, &edits, &n_edits);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	if (d.by != ZT_BY_RULE && d.by != ZT_BY_DEFAULT)
 		n = 0;
-	if (c->json)
-		return answer_json(c, rs, f, &d, near, n);
-	print_verdict(c, rs, f, &d);
-	print_misses(c, rs, f, near, n, d.by == ZT_BY_RULE);
-	if (blocked(&d))
-		print_edit(c, rs, f, &d, near, n);
-	return 0;
+	if (c->json) {
+		code = answer_json(c, rs, f, &d, near, n, blocked(&d) ? edits_json(rs, f, edits, n_edits) : NULL);
+	} else {
+		print_verdict(c, rs, f, &d);
+		print_misses(c, rs, f, near, n, d.by == ZT_BY_RULE);
+		if (blocked(&d))
+			print_edits(c, rs, f, edits, n_edits);
+	}
+	zt_edits_free(edits, n_edits);
+	return code;
 }
 
 static int obtain(struct zt_cli *c, struct zt_policy **ret_p, struct zt_ruleset **ret_rs)

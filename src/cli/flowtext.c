@@ -107,6 +107,8 @@ static void sender(const struct zt_flow *f, struct zt_strbuf *out)
 	}
 	if (f->owned && f->uid != UINT32_MAX)
 		zt_uid_text(f->uid, out);
+	else if (f->owned && f->gid != UINT32_MAX)
+		zt_strbuf_printf(out, "a process of group %u", f->gid);
 	else if (!f->cgroup_path)
 		zt_strbuf_str(out, "a socket without owner");
 	if (f->cgroup_path)

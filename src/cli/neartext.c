@@ -4,7 +4,6 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "cli/cli.h"
-#include "identity/identity.h"
 
 /* Takes the condition that failed out of a borrowed copy of the rule, so that the next one shows. */
 static void relax(struct zt_rule *r, enum zt_miss m, const struct zt_flow *f)
@@ -158,85 +157,4 @@ void zt_near_text(const struct zt_near *n, const struct zt_flow *f, struct zt_st
 		zt_strbuf_str(out, i ? "; " : "");
 		miss_text(n->rule, n->misses[i], f, out);
 	}
-}
-
-/* ---- the smallest edit ---- */
-
-static void who_yaml(const struct zt_flow *f, struct zt_strbuf *out)
-{
-	ZT_FREE char *name = f->owned ? zt_user_name(f->uid) : NULL;
-	const char *slash = f->cgroup_path ? strrchr(f->cgroup_path, '/') : NULL;
-	const char *base = slash ? slash + 1 : f->cgroup_path, *dot = base ? strrchr(base, '.') : NULL;
-	const char *sep = "";
-
-	zt_strbuf_char(out, '{');
-	if (name) {
-		if (*name < '0' || *name > '9')
-			zt_strbuf_printf(out, "user: %s", name);
-		else
-			zt_strbuf_printf(out, "uid: %s", name);
-		sep = ", ";
-	}
-	if (dot && !strcmp(dot, ".service"))
-		zt_strbuf_printf(out, "%sservice: %s", sep, base);
-	else if (base)
-		zt_strbuf_printf(out, "%scgroup: %s", sep, f->cgroup_path);
-	zt_strbuf_char(out, '}');
-}
-
-static void target_yaml(const struct zt_flow *f, struct zt_strbuf *out)
-{
-	const char *proto = zt_proto_name(f->proto), *sep = "";
-	char host[64];
-
-	zt_strbuf_char(out, '{');
-	if (f->dst.family && f->dir == ZT_DIR_EGRESS) {
-		zt_addr_format(&f->dst, host);
-		zt_strbuf_printf(out, f->dst.family == 6 ? "host: \"%s\"" : "host: %s", host);
-		sep = ", ";
-	}
-	if (f->port) {
-		zt_strbuf_printf(out, "%sport: %u", sep, f->port);
-		sep = ", ";
-	}
-	if (proto)
-		zt_strbuf_printf(out, "%sprotocol: %s}", sep, proto);
-	else
-		zt_strbuf_printf(out, "%sprotocol: %u}", sep, f->proto);
-}
-
-static void edit_name(const struct zt_flow *f, struct zt_strbuf *out)
-{
-	ZT_FREE char *name = f->owned ? zt_user_name(f->uid) : NULL;
-	const char *proto = zt_proto_name(f->proto);
-
-	if (f->dir == ZT_DIR_INGRESS)
-		zt_strbuf_str(out, "inbound");
-	else
-		zt_strbuf_str(out, name && strlen(name) < 32 ? name : "service");
-	zt_strbuf_printf(out, "-to-%s", proto ? proto : "host");
-	if (f->port)
-		zt_strbuf_printf(out, "-%u", f->port);
-}
-
-void zt_edit_yaml(const struct zt_flow *f, const struct zt_decision *d, struct zt_strbuf *out)
-{
-	char host[64];
-
-	zt_strbuf_str(out, "  - name: ");
-	edit_name(f, out);
-	zt_strbuf_str(out, "\n    from: ");
-	if (f->dir == ZT_DIR_EGRESS) {
-		who_yaml(f, out);
-	} else if (f->src.family) {
-		zt_addr_format(&f->src, host);
-		zt_strbuf_printf(out, f->src.family == 6 ? "{host: \"%s\"}" : "{host: %s}", host);
-	} else {
-		zt_strbuf_str(out, "{host: \"*\"}");
-	}
-	zt_strbuf_str(out, "\n    to: ");
-	target_yaml(f, out);
-	zt_strbuf_str(out, "\n    action: allow\n");
-	if (d->by == ZT_BY_RULE && d->rule)
-		zt_strbuf_str(out, "    priority: 1\n");
 }

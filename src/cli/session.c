@@ -272,19 +272,22 @@ void zt_cli_add_lines(struct zt_cli *c, struct zt_ruleset *rs)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *stored = NULL;
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
+	bool known = rs->n_rules && rs->rules[0].line;
 	ZT_FREE char *source = NULL;
 	size_t len = 0;
 
-	if (!rs->n_rules || rs->rules[0].line ||
-	    zt_generation_load(&ctx, rs->generation, &stored, &source, &len, NULL) < 0)
+	if (!rs->n_rules || zt_generation_load(&ctx, rs->generation, &stored, &source, &len, NULL) < 0)
 		return;
 	if (strcmp(stored->hash, rs->hash) != 0 || stored->n_rules != rs->n_rules)
 		return;
 	for (size_t i = 0; i < rs->n_rules; i++) {
-		rs->rules[i].line = stored->rules[i].line;
-		rs->rules[i].file = stored->rules[i].file;
+		rs->rules[i].priority = stored->rules[i].priority;
+		if (!known) {
+			rs->rules[i].line = stored->rules[i].line;
+			rs->rules[i].file = stored->rules[i].file;
+		}
 	}
-	if (!rs->n_files) { /* no names in the kernel either: take those */
+	if (!known && !rs->n_files) { /* no names in the kernel either: take those */
 		rs->files = ZT_TAKE(stored->files);
 		rs->n_files = stored->n_files;
 		stored->n_files = 0;

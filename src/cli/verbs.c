@@ -248,8 +248,9 @@ const struct zt_verb zt_verbs[] = {
 	 .group = LOOK,
 	 .summary = "would this be allowed, and why (not)?",
 	 .help = "Names the rule that decides, with file and line, the rules before it and the condition of each that failed, "
-		 "and, where the answer is no, the smallest rule that would allow it and what else that rule opens. The answer "
-		 "is computed on what the kernel holds, or on --policy FILE.\n\nOutbound: --user (or --service, --cgroup) and --to "
+		 "and, where the answer is no, the smallest edits that would allow it, each with everything it opens: what would be "
+		 "newly allowed, without what other rules allow anyway or still deny. The answer is computed on what the kernel holds, or "
+		 "on --policy FILE.\n\nOutbound: --user (or --service, --cgroup) and --to "
 		 "HOST:PORT/PROTO. Inbound: --from HOST and --to :PORT/PROTO.",
 	 .example = "zt-segment why --user web-user --to 127.0.0.1:6379/tcp",
 	 .flags = ZT_VERB_JSON,

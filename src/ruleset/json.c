@@ -98,10 +98,10 @@ static int match_out(json_t *o, const struct zt_match *m)
 
 static json_t *rule_out(const struct zt_rule *r)
 {
-	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:s, s:s}", "id", r->id, "part", (int)r->part, "direction",
+	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:s, s:s, s:i}", "id", r->id, "part", (int)r->part, "direction",
 			      zt_direction_name(r->dir), "verdict", zt_verdict_name(r->verdict), "log", r->log, "families",
 			      (int)r->match.families, "file", (int)r->file, "line", (int)r->line, "from", r->from_text ? r->from_text : "",
-			      "to", r->to_text ? r->to_text : "");
+			      "to", r->to_text ? r->to_text : "", "priority", (int)r->priority);
 	int e = o ? match_out(o, &r->match) : -ENOMEM;
 
 	if (!e)
@@ -210,7 +210,7 @@ static bool rule_keys_ok(json_t *o)
 	static const char *const lists[] = {"uid",  "gid",  "cgroup",	"src4", "src6",
 					    "dst4", "dst6", "protocol", "port", "windows"};
 	static const char *const others[] = {"id",	 "part", "direction", "verdict", "log",	   "families",
-					     "file", "line", "from",	  "to",	     "expires"};
+					     "file", "line", "from",	  "to",	     "expires", "priority"};
 	const char *key;
 	json_t *v;
 
@@ -346,6 +346,7 @@ static int rule_in(json_t *o, struct zt_rule *r)
 		return e ?: -EINVAL;
 	r->dir = (enum zt_direction)dir;
 	r->verdict = (enum zt_verdict)verdict;
+	r->priority = (int32_t)json_integer_value(json_object_get(o, "priority")); /* stored before it was kept: 0 */
 	r->expires = (zt_usec)json_integer_value(json_object_get(o, "expires"));
 	e = u32_in(o, "part", &r->part) ?: u32_in(o, "file", &r->file) ?: u32_in(o, "line", &r->line) ?: bool_in(o, "log", &r->log);
 	return e ?: match_in(o, &r->match) ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:

@@ -130,6 +130,7 @@ static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
 	put_number(out, ",\"line\":", (int)r->line);
 	put_text(out, ",\"from\":", r->from_text ? r->from_text : "");
 	put_text(out, ",\"to\":", r->to_text ? r->to_text : "");
+	put_number(out, ",\"priority\":", r->priority);
 	put_numbers(out, ",\"uid\":", &m->uid);
 	put_numbers(out, ",\"gid\":", &m->gid);
 	put_cgroups(out, m);

@@ -83,7 +83,7 @@ static int copy_string(char **dst, const char *src)
 	return 0;
 }
 
-static int copy_match(struct zt_match *dst, const struct zt_match *src)
+int zt_match_copy(struct zt_match *dst, const struct zt_match *src)
 {
 	int r = 0;
 
@@ -113,6 +113,7 @@ static int copy_rule(struct zt_rule *dst, const struct zt_rule *src)
 	dst->log = src->log;
 	dst->file = src->file;
 	dst->line = src->line;
+	dst->priority = src->priority;
 	dst->expires = src->expires;
 	if (src->n_windows && !(dst->windows = zt_new(struct zt_window, src->n_windows)))
 		return -ENOMEM;
@@ -125,7 +126,7 @@ static int copy_rule(struct zt_rule *dst, const struct zt_rule *src)
 		memcpy(dst->needs, src->needs, src->n_needs * sizeof(*dst->needs));
 	dst->n_needs = src->n_needs;
 	r = r ?: copy_string(&dst->from_text, src->from_text) ?: copy_string(&dst->to_text, src->to_text);
-	return r ?: copy_match(&dst->match, &src->match);
+	return r ?: zt_match_copy(&dst->match, &src->match);
 }
 
 static int copy_head(struct zt_ruleset *dst, const struct zt_ruleset *src)

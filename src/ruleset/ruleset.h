@@ -131,6 +131,7 @@ int zt_ruleset_json_text(const struct zt_ruleset *rs, struct zt_strbuf *out);
 int zt_ruleset_from_json(struct json_t *j, struct zt_ruleset **ret, struct zt_diags *d);
 
 void zt_match_done(struct zt_match *m);
+int zt_match_copy(struct zt_match *dst, const struct zt_match *src); /* dst zeroed; zt_match_done() it in any case */
 bool zt_match_eq(const struct zt_match *a, const struct zt_match *b);
 bool zt_match_overlap(const struct zt_match *a, const struct zt_match *b); /* is there a flow in both? */
 bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inner);
@@ -180,6 +181,30 @@ void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, stru
 enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f); /* ZT_MISS_NONE = matches */
 const char *zt_miss_name(enum zt_miss m); /* "user", "destination address", … */
 const char *zt_verdict_name(enum zt_verdict v); /* "allow" "drop" "reject" "observe" */
+
+/* ---- what an edit would open ---- */
+struct zt_opened { /* flows that are all newly allowed: those in match, and in none of the cgroups of not_in */
+	bool owned; /* egress: with a sending process; false: what has none (the kernel's own) */
+	struct zt_match match;
+	struct zt_cgroup *not_in;
+	size_t n_not_in;
+};
+struct zt_opening {
+	struct zt_opened *v; /* disjoint */
+	size_t n, cap;
+	size_t *kept; /* rules (indices) that go on deciding parts of the match as they did: allowed anyway, or still denied */
+	size_t n_kept, cap_kept;
+	bool cut; /* there is more: the computation is bounded */
+};
+/* The flows that an allow rule with this match would let through, put in front of rule index `at` (n_rules = at the end), and that are
+ * blocked without it at that moment: the match, less what earlier rules decide, less what later rules or the default allow anyway.
+ * Exact: every flow is in it or not as the oracle decides (own addresses of the host outside of 127.0.0.0/8 and ::1 count as
+ * other hosts where settings.loopback is not enforce). */
+int zt_ruleset_opens(const struct zt_ruleset *rs, size_t at, enum zt_direction dir, const struct zt_match *m, zt_usec when,
+		     struct zt_opening *ret);
+bool zt_opening_has(const struct zt_opening *o, enum zt_direction dir, const struct zt_flow *f);
+double zt_opening_size(const struct zt_opening *o); /* for comparing */
+void zt_opening_done(struct zt_opening *o);
 
 /* ---- lint: shadowed, unreachable, contradictory, over-broad, literal 127.0.0.1, cuts DNS/DHCP/NTP; warnings into d ----
  * root: the tree whose resolver, DHCP client and time daemon are meant, NULL = this host. Rules that contradict each other are left

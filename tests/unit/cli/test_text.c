@@ -190,52 +190,6 @@ static void test_near_order(void **state)
 	free(list);
 }
 
-/* The proposed edit, put into a policy, really allows the flow and names nobody else. */
-static void check_edit(const struct zt_flow *f)
-{
-	struct zt_policy_options o = {.allow_unsafe_file = true};
-	struct zt_compile_options co = {.offline = true};
-	struct zt_decision d = {.verdict = ZT_REJECT, .by = ZT_BY_DEFAULT};
-	struct zt_strbuf yaml = {0};
-	struct zt_policy *p = NULL;
-	struct zt_ruleset *compiled = NULL;
-	struct zt_flow other = *f;
-
-	zt_strbuf_str(&yaml, "version: \"1.0\"\nrules:\n");
-	zt_edit_yaml(f, &d, &yaml);
-	assert_int_equal(zt_policy_parse("edit", yaml.buf, yaml.len, &o, &p, NULL), 0);
-	assert_int_equal(zt_ruleset_compile(p, &co, &compiled, NULL), 0);
-	zt_oracle_decide(compiled, f, &d);
-	assert_int_equal(d.verdict, ZT_ALLOW);
-	assert_int_equal(d.by, ZT_BY_RULE);
-	other.uid++;
-	other.gid++;
-	other.port++;
-	zt_oracle_decide(compiled, &other, &d);
-	assert_true(d.verdict != ZT_ALLOW);
-	zt_ruleset_free(compiled);
-	zt_policy_free(p);
-	zt_strbuf_done(&yaml);
-}
-
-static void test_edit(void **state)
-{
-	struct zt_flow f = flow(64001, "127.0.0.1", 6379);
-
-	(void)state;
-	check_edit(&f);
-	f = flow(0, "10.1.2.3", 443);
-	f.loopback = false;
-	check_edit(&f);
-	f = flow(64001, "2001:db8::1", 53);
-	f.proto = 17;
-	f.loopback = false;
-	check_edit(&f);
-	f = (struct zt_flow){.dir = ZT_DIR_INGRESS, .proto = 6, .port = 443};
-	assert_int_equal(zt_addr_parse("10.0.0.9", &f.src), 0);
-	check_edit(&f);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,7 +198,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_rule_text, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_near_misses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_near_order, setup, teardown),
-		cmocka_unit_test(test_edit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

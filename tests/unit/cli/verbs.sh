@@ -149,7 +149,7 @@ expect 0 "DENIED by rule 'db-no-egress'" why --user 64002 --to 192.0.2.1:443
 expect 0 'ALLOWED by rule .office' why --from 10.1.2.3 --to :443/tcp
 expect 0 'ALLOWED by preserve-ssh' why --from 192.0.2.1 --to :22/tcp
 expect 0 "ALLOWED by rule 'web-to-redis'" why --policy "$rules" --user 64001 --to localhost:6379
-json 0 'x["allowed"] is False and "edit" in x' why --user 64003 --to 127.0.0.1:6379/tcp
+json 0 'x["allowed"] is False and x["edits"][0]["kind"] == "add" and x["edits"][0]["opens"] == ["uid 64003 -> 127.0.0.1:6379/tcp"]' why --user 64003 --to 127.0.0.1:6379/tcp
 expect 2 'ZT5010' why --user 64001 --to nonsense
 expect 2 'ZT5011' why --to 127.0.0.1:1
 expect 2 'ZT5011' why --user no-such-user-here --to 127.0.0.1:1
