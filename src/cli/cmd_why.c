@@ -243,7 +243,7 @@ static void print_opening(struct zt_cli *c, const struct zt_ruleset *rs, const s
 	}
 	if (c->verbose && e->opening.cut)
 		fprintf(c->out, "       ... and more\n");
-	if (e->kind == ZT_EDIT_ADD && e->opening.n == 1)
+	if (e->kind == ZT_EDIT_ADD && e->opening.n == 1 && !e->opening.at_most)
 		zt_cli_wrap(c->out, who_has_it(f), 3, c->width - 1);
 }
 

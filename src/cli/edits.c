@@ -130,6 +130,8 @@ static int widened_match(const struct zt_rule *rule, enum zt_miss miss, const st
 		return 0;
 	case ZT_MISS_NONE:
 	case ZT_MISS_DIRECTION:
+	case ZT_MISS_SENDER:
+	case ZT_MISS_RECEIVER:
 		break;
 	}
 	return -ENOTSUP;
@@ -183,10 +185,15 @@ static int offer_new(struct finder *x)
 	return r;
 }
 
+static bool is_time(enum zt_miss m)
+{
+	return m == ZT_MISS_SCHEDULE || m == ZT_MISS_EXPIRED;
+}
+
 static int offer_widened(struct finder *x, const struct zt_near *near)
 {
 	enum zt_miss miss = near->misses[0];
-	enum zt_edit_kind kind = miss >= ZT_MISS_SCHEDULE ? ZT_EDIT_TIME : ZT_EDIT_WIDEN;
+	enum zt_edit_kind kind = is_time(miss) ? ZT_EDIT_TIME : ZT_EDIT_WIDEN;
 	struct zt_match m = {0};
 	int r = widened_match(near->rule, miss, x->f, &m);
 
@@ -208,7 +215,7 @@ static int offer_near(struct finder *x, const struct zt_near *near, size_t n)
 	/* Nothing that is written for everybody is widened for the sake of one sender. */
 	for (size_t i = 0; !r && i < n && near[i].n_misses <= 1 && tried < NEAR_TRIED; i++)
 		if (near[i].n_misses == 1 && near[i].rule->verdict == ZT_ALLOW &&
-		    (near[i].misses[0] >= ZT_MISS_SCHEDULE || !for_everybody(near[i].rule))) {
+		    (is_time(near[i].misses[0]) || !for_everybody(near[i].rule))) {
 			tried++;
 			r = offer_widened(x, &near[i]);
 		}
@@ -337,6 +344,8 @@ static void what_to_add(const struct zt_edit *e, const struct zt_flow *f, struct
 		return;
 	case ZT_MISS_NONE:
 	case ZT_MISS_DIRECTION:
+	case ZT_MISS_SENDER:
+	case ZT_MISS_RECEIVER:
 		return;
 	}
 }
@@ -425,10 +434,12 @@ void zt_edit_opens_text(const struct zt_ruleset *rs, const struct zt_edit *e, en
 	struct zt_opened whole = {.owned = true, .match = e->added};
 	size_t shown = ZT_MIN(e->opening.n_kept, (size_t)KEPT_SHOWN);
 
-	if (e->opening.n == 1) {
+	if (e->opening.n == 1 && !e->opening.at_most) {
 		zt_opened_text(&e->opening.v[0], dir, out);
 		return;
 	}
+	if (e->opening.at_most)
+		zt_strbuf_str(out, "at most ");
 	zt_opened_text(&whole, dir, out);
 	for (size_t i = 0; i < shown; i++) {
 		zt_strbuf_str(out, i == 0 ? ", less what is decided by " : i + 1 == e->opening.n_kept ? " and " : ", ");

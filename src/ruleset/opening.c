@@ -377,7 +377,7 @@ static int without_cgroups(const struct box *b, const struct box *cut, struct bo
 	return r < 0 ? r : 1;
 }
 
-/* Sends what of b lies outside of cut on to rule i, one dimension after the other; *ret_inside is what lies in both. */
+/* Sends what of b lies outside of cut on to rule i, one dimension after the other (not with s NULL); *ret_inside is what lies in both. */
 static int split(struct search *s, const struct box *b, const struct box *cut, size_t i, struct box *ret_inside)
 {
 	struct box rest = {0}, part = {0};
@@ -390,12 +390,12 @@ static int split(struct search *s, const struct box *b, const struct box *cut, s
 			    ?: ranges_both(&rest.dim[d], &cut->dim[d], &inside);
 		free(rest.dim[d].v);
 		rest.dim[d] = outside;
-		if (!r && outside.n)
+		if (!r && s && outside.n)
 			r = walk(s, &rest, i);
 		free(rest.dim[d].v);
 		rest.dim[d] = inside;
 	}
-	if (!r && (r = without_cgroups(&rest, cut, &part)) > 0)
+	if (!r && s && (r = without_cgroups(&rest, cut, &part)) > 0)
 		r = walk(s, &part, i);
 	box_done(&part);
 	if (!r && cut->n_in) {
@@ -428,6 +428,21 @@ static int kept(struct zt_opening *o, size_t i)
 	return 0;
 }
 
+/* A rule by subject decides for some of those in the box: it takes nothing out, and adds what it blocks. */
+static int meet_subject(struct search *s, const struct box *b, const struct box *cut, size_t i)
+{
+	struct box inside = {0};
+	int r;
+
+	s->out->at_most = true;
+	if (i < s->at || !blocks(s->rs->rules[i].verdict))
+		return kept(s->out, i);
+	r = split(NULL, b, cut, 0, &inside);
+	r = r ?: found(s, &inside);
+	box_done(&inside);
+	return r;
+}
+
 /* 1: rule i decides a part of b. The rest was sent on. */
 static int meet(struct search *s, const struct box *b, size_t i)
 {
@@ -441,6 +456,11 @@ static int meet(struct search *s, const struct box *b, size_t i)
 		return 0;
 	if (r > 0)
 		r = boxes_meet(b, &cut, &meets);
+	if (!r && meets && (rule->match.from || rule->match.to)) {
+		r = meet_subject(s, b, &cut, i);
+		box_done(&cut);
+		return r;
+	}
 	if (!r && meets) {
 		s->depth++;
 		r = split(s, b, &cut, i + 1, &inside);
@@ -636,7 +656,7 @@ static int by_index(const void *a, const void *b)
 int zt_ruleset_opens(const struct zt_ruleset *rs, size_t at, enum zt_direction dir, const struct zt_match *m,
 		     zt_usec when, struct zt_opening *ret)
 {
-	struct zt_opening o = {0};
+	struct zt_opening o = {.at_most = m->from || m->to};
 	struct search s = {.rs = rs, .dir = dir, .at = at, .when = when, .out = &o};
 	bool out = dir == ZT_DIR_EGRESS;
 	int r = part(&s, m, 4, out) ?: part(&s, m, 6, out);

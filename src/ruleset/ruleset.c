@@ -83,7 +83,7 @@ static int copy_string(char **dst, const char *src)
 	return 0;
 }
 
-int zt_match_copy(struct zt_match *dst, const struct zt_match *src)
+static int copy_match(struct zt_match *dst, const struct zt_match *src)
 {
 	int r = 0;
 
@@ -101,6 +101,11 @@ int zt_match_copy(struct zt_match *dst, const struct zt_match *src)
 	r = r ?: zt_u32_ranges_copy(&dst->proto, &src->proto) ?: zt_u32_ranges_copy(&dst->port, &src->port);
 	r = r ?: zt_addr_ranges_copy(&dst->src4, &src->src4) ?: zt_addr_ranges_copy(&dst->src6, &src->src6);
 	return r ?: zt_addr_ranges_copy(&dst->dst4, &src->dst4) ?: zt_addr_ranges_copy(&dst->dst6, &src->dst6);
+}
+
+int zt_match_copy(struct zt_match *dst, const struct zt_match *src)
+{
+	return copy_match(dst, src);
 }
 
 static int copy_rule(struct zt_rule *dst, const struct zt_rule *src)
@@ -126,7 +131,7 @@ static int copy_rule(struct zt_rule *dst, const struct zt_rule *src)
 		memcpy(dst->needs, src->needs, src->n_needs * sizeof(*dst->needs));
 	dst->n_needs = src->n_needs;
 	r = r ?: copy_string(&dst->from_text, src->from_text) ?: copy_string(&dst->to_text, src->to_text);
-	return r ?: zt_match_copy(&dst->match, &src->match);
+	return r ?: copy_match(&dst->match, &src->match);
 }
 
 static int copy_head(struct zt_ruleset *dst, const struct zt_ruleset *src)

@@ -194,7 +194,8 @@ struct zt_opening {
 	size_t n, cap;
 	size_t *kept; /* rules (indices) that go on deciding parts of the match as they did: allowed anyway, or still denied */
 	size_t n_kept, cap_kept;
-	bool cut; /* there is more: the computation is bounded */
+	bool cut;     /* there is more: the computation is bounded */
+	bool at_most; /* rules by subject are in it: who they decide for is not known here, so nothing is taken out for them */
 };
 /* The flows that an allow rule with this match would let through, put in front of rule index `at` (n_rules = at the end), and that are
  * blocked without it at that moment: the match, less what earlier rules decide, less what later rules or the default allow anyway.

@@ -97,8 +97,9 @@ static const struct line lines[] = {
 	 2,
 	 {{ZT_EDIT_MOVE, "lan", NULL, NULL}},
 	 "uid 1001 -> 10.0.0.66:443/tcp"},
-	{HEAD "rules:\n  - {name: no-web, from: {uid: 1001}, to: {host: any, port: 443}, action: deny}\n"
-	      "  - {name: tcp-out, from: {uid: [1001, 1003]}, to: {host: 192.0.2.0/24, protocol: tcp}, action: allow}\n",
+	{HEAD
+	 "rules:\n  - {name: no-web, from: {uid: 1001}, to: {host: any, port: 443}, action: deny}\n"
+	 "  - {name: tcp-out, from: {uid: [1001, 1003]}, to: {host: 192.0.2.0/24, protocol: tcp}, action: allow}\n",
 	 "1003",
 	 "10.0.0.7:443",
 	 2,
@@ -428,11 +429,43 @@ static void test_bound(void **state)
 	zt_strbuf_done(&b);
 }
 
+/* Who a rule by subject decides for is not known: nothing is taken out for it, and what it blocks counts. */
+static void test_subjects(void **state)
+{
+	struct zt_ruleset *rs = compile(HEAD "rules:\n" ISOLATED WEB);
+	struct zt_match m = {.families = ZT_FAMILY_4};
+	struct zt_opening o = {0};
+	struct zt_flow f = {.dir = ZT_DIR_EGRESS, .owned = true, .uid = 1001, .gid = 1001, .proto = 6, .port = 6379};
+
+	(void)state;
+	assert_int_equal(zt_addr_parse("10.0.0.7", &f.dst), 0);
+	assert_int_equal(zt_ruleset_opens(rs, 0, ZT_DIR_EGRESS, &m, 0, &o), 0);
+	assert_false(o.at_most);
+	assert_false(zt_opening_has(&o, ZT_DIR_EGRESS, &f)); /* "web" allows it anyway */
+	zt_opening_done(&o);
+	rs->rules[1].match.to = 1;
+	assert_int_equal(zt_ruleset_opens(rs, 0, ZT_DIR_EGRESS, &m, 0, &o), 0);
+	assert_true(o.at_most);
+	assert_true(zt_opening_has(&o, ZT_DIR_EGRESS, &f));
+	zt_opening_done(&o);
+	rs->rules[0].match.from = 1;
+	f.uid = 1002;
+	rs->settings.def[ZT_DIR_EGRESS] = ZT_DEFAULT_ALLOW;
+	assert_int_equal(zt_ruleset_opens(rs, 0, ZT_DIR_EGRESS, &m, 0, &o), 0);
+	assert_true(zt_opening_has(&o, ZT_DIR_EGRESS, &f));
+	zt_opening_done(&o);
+	assert_int_equal(zt_ruleset_opens(rs, 1, ZT_DIR_EGRESS, &m, 0, &o), 0);
+	assert_false(zt_opening_has(&o, ZT_DIR_EGRESS, &f)); /* the rule before goes on blocking */
+	zt_opening_done(&o);
+	zt_ruleset_free(rs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_edits_open_what_they_say),
 		cmocka_unit_test(test_bound),
+		cmocka_unit_test(test_subjects),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
