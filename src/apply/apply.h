@@ -20,10 +20,10 @@
 
 struct zt_apply_ctx {
 	const struct zt_engine *engine;
-	const char *instance;	   /* "default" … */
-	const char *state_dir;	   /* of the instance, see above */
-	const char *cgroup_root;   /* --cgroup, or NULL */
-	const char *netns;	   /* --netns name as given, or NULL = the one we started in; the process is already inside */
+	const char *instance;	 /* "default" … */
+	const char *state_dir;	 /* of the instance, see above */
+	const char *cgroup_root; /* --cgroup, or NULL */
+	const char *netns; /* --netns name as given, or NULL = the one we started in; the process is already inside */
 	bool quiet;
 	/* Progress, one line each without newline, "Loading micro-segmentation rules from ./rules.yaml"; may be NULL. */
 	void (*say)(void *arg, const char *line);
@@ -39,11 +39,11 @@ int zt_apply_guard(struct zt_diags *d);
 int zt_ssh_ports(const char *root, struct zt_u32_ranges *ret);
 
 struct zt_apply_options {
-	bool force;		/* overrides the lock-out checks */
-	zt_usec confirm;	/* 0 = confirmed at once; else roll back unless confirmed within this time */
-	bool dry_run;		/* stop before the swap (check) */
-	const char *reason;	/* free text for the audit log, may be NULL */
-	zt_usec lock_wait;	/* 0 = fail at once when another apply runs */
+	bool force;	    /* overrides the lock-out checks */
+	zt_usec confirm;    /* 0 = confirmed at once; else roll back unless confirmed within this time */
+	bool dry_run;	    /* stop before the swap (check) */
+	const char *reason; /* free text for the audit log, may be NULL */
+	zt_usec lock_wait;  /* 0 = fail at once when another apply runs */
 };
 enum zt_apply_outcome { ZT_APPLY_UNCHANGED, ZT_APPLY_APPLIED, ZT_APPLY_PENDING };
 struct zt_apply_result {
@@ -78,13 +78,13 @@ int zt_plan(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, struct zt
 void zt_plan_done(struct zt_plan *p);
 
 struct zt_drift {
-	bool active;	 /* something of ours is in the kernel */
+	bool active; /* something of ours is in the kernel */
 	bool drifted;
 	struct zt_diff diff; /* from what was confirmed to what the kernel holds */
 	struct zt_ruleset *expected, *actual;
-	char **notes;	 /* damage found by raise, missing devices, stale cgroups */
+	char **notes; /* damage found by raise, missing devices, stale cgroups */
 	size_t n_notes;
-	char *culprit;	 /* "nft (pid 4711)" where the kernel tells (NFT_MSG_NEWGEN of a watcher), or NULL */
+	char *culprit; /* "nft (pid 4711)" where the kernel tells (NFT_MSG_NEWGEN of a watcher), or NULL */
 };
 int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt_diags *d);
 void zt_drift_done(struct zt_drift *d);
@@ -96,7 +96,8 @@ int zt_drift_watch(const struct zt_apply_ctx *c, zt_usec timeout,
 struct zt_generation {
 	uint64_t number;
 	zt_usec when;
-	char *who, *from, *hash, *engine, *summary, *state; /* "alice via sudo", "192.0.2.7 (ssh)", …; state: confirmed, pending, rolled-back, flushed */
+	char *who, *from, *hash, *engine, *summary,
+		*state; /* "alice via sudo", "192.0.2.7 (ssh)", …; state: confirmed, pending, rolled-back, flushed */
 	bool current, corrupt;
 };
 int zt_history(const struct zt_apply_ctx *c, struct zt_generation **ret, size_t *ret_n, struct zt_diags *d);

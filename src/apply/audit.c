@@ -45,19 +45,46 @@ static int last_line(int fd, uint64_t *ret_n, char ret_hash[static 65], bool *re
 	return 0;
 }
 
-static json_t *entry(const struct zt_apply_ctx *c, uint64_t n, const char *prev, const char *action, uint64_t generation, const char *hash,
-		     const char *detail)
+/* audit.head: number and digest of the last line, so that a log that was cut off is noticed. False: there is none. */
+static bool read_head(const struct zt_apply_ctx *c, uint64_t *ret_n, char ret_hash[static 65])
+{
+	ZT_FREE char *path = zt_state_path(c, "audit.head"), *text = NULL;
+	unsigned long long n = 0;
+	size_t len = 0;
+
+	if (!path || zt_file_read(path, 256, &text, &len) < 0 || sscanf(text, "%llu %64s", &n, ret_hash) != 2)
+		return false;
+	*ret_n = n;
+	return true;
+}
+
+/* Where the next line goes on: after the last one, or after the one that the head says should be the last. */
+static int log_end(const struct zt_apply_ctx *c, int fd, uint64_t *ret_n, char ret_hash[static 65], bool *ret_torn)
+{
+	char hash[65];
+	uint64_t n = 0;
+	int r = last_line(fd, ret_n, ret_hash, ret_torn);
+
+	if (!r && read_head(c, &n, hash) && n > *ret_n) {
+		*ret_n = n; /* lines are missing: the gap stays to be seen */
+		memcpy(ret_hash, hash, sizeof(hash));
+	}
+	return r;
+}
+
+static json_t *entry(const struct zt_apply_ctx *c, uint64_t n, const char *prev, const char *action,
+		     uint64_t generation, const char *hash, const char *detail)
 {
 	ZT_FREE char *who = zt_who_am_i(), *from = zt_where_from();
 	char when[32];
 
 	zt_time_format(zt_now(), when);
-	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "n", (json_int_t)n, "time", when, "action", action,
-			 "instance", c->instance, "generation", (json_int_t)generation, "hash", hash ? hash : "", "engine", c->engine->name, "uid",
-			 (int)geteuid(), "who", who ? who : "", "from", from ? from : "", "detail", detail ? detail : "", "prev", prev);
+	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "n", (json_int_t)n, "time",
+			 when, "action", action, "instance", c->instance, "generation", (json_int_t)generation, "hash",
+			 hash ? hash : "", "engine", c->engine->name, "uid", (int)geteuid(), "who", who ? who : "",
+			 "from", from ? from : "", "detail", detail ? detail : "", "prev", prev);
 }
 
-/* audit.head: number and digest of the last line, so that the last line is covered as well. It may be one line behind after a crash. */
 static int write_head(const struct zt_apply_ctx *c, uint64_t n, const char *line, size_t len)
 {
 	ZT_FREE char *path = zt_state_path(c, "audit.head"), *text = NULL;
@@ -68,23 +95,38 @@ static int write_head(const struct zt_apply_ctx *c, uint64_t n, const char *line
 	return path && text ? zt_file_write_atomic(path, text, strlen(text), 0600) : -ENOMEM;
 }
 
-static void verify_head(const struct zt_apply_ctx *c, size_t number, const char *last, const char *before, struct zt_diags *d)
+static void verify_head(const struct zt_apply_ctx *c, size_t number, const char *last, const char *before,
+			struct zt_diags *d)
 {
-	ZT_FREE char *path = zt_state_path(c, "audit.head"), *text = NULL;
-	unsigned long long n = 0;
-	size_t len = 0;
 	char hex[65] = "";
+	uint64_t n = 0;
 
-	if (!path || zt_file_read(path, 256, &text, &len) < 0 || sscanf(text, "%llu %64s", &n, hex) != 2)
-		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit.head, the digest of the last line, is missing or damaged");
+	if (!read_head(c, &n, hex))
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL,
+			      "audit.head, the digest of the last line, is missing or damaged");
 	else if (n > number)
-		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: %llu lines were written, %zu are there", n, number);
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: %llu lines were written, %zu are there",
+			      (unsigned long long)n, number);
 	else if (strcmp(hex, n == number ? last : before) != 0 || n + 1 < number)
 		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: the last line was changed");
 }
 
-int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash, const char *detail,
-	     struct zt_diags *d)
+/* Line and head belong together: what cannot be written whole is taken back. */
+static int append(const struct zt_apply_ctx *c, int fd, uint64_t n, const struct zt_strbuf *line, bool torn)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	int r = size < 0 ? -errno : zt_write_all(fd, line->buf, line->len);
+
+	if (!r && fsync(fd) < 0)
+		r = -errno;
+	r = r ?: write_head(c, n, line->buf + torn, line->len - torn - 1);
+	if (r < 0 && size >= 0 && ftruncate(fd, size) < 0)
+		return r; /* verify will tell of it */
+	return r;
+}
+
+int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash,
+	     const char *detail, struct zt_diags *d)
 {
 	ZT_FREE char *path = zt_state_path(c, "audit.jsonl"), *text = NULL;
 	ZT_STRBUF struct zt_strbuf line = {0};
@@ -93,7 +135,7 @@ int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generati
 	uint64_t n = 0;
 	bool torn = false;
 	json_t *j;
-	int r = fd < 0 ? -errno : last_line(fd, &n, prev, &torn);
+	int r = !path ? -ENOMEM : fd < 0 ? -errno : log_end(c, fd, &n, prev, &torn);
 
 	if (!r) {
 		j = entry(c, n + 1, prev, action, generation, hash, detail);
@@ -102,12 +144,7 @@ int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generati
 		zt_strbuf_printf(&line, "%s%s\n", torn ? "\n" : "", text ? text : "");
 		r = text ? zt_strbuf_error(&line) : -ENOMEM;
 	}
-	if (!r)
-		r = zt_write_all(fd, line.buf, line.len);
-	if (!r && fsync(fd) < 0)
-		r = -errno;
-	if (!r)
-		r = write_head(c, n + 1, line.buf + torn, line.len - torn - 1);
+	r = r ?: append(c, fd, n + 1, &line, torn);
 	if (r < 0) {
 		(void)zt_diag_errno(d, 4020, r, "cannot write the audit log %s", path ? path : "");
 		zt_diag_hint(d, "no change is made that cannot be recorded; free some space, or use --force");
@@ -123,11 +160,26 @@ static void verify_line(const char *line, size_t len, size_t number, char prev[s
 	if (!json_is_object(j))
 		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log line %zu is damaged", number);
 	else if (!want || strcmp(want, prev) != 0)
-		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: the line before line %zu was changed or removed", number);
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: the line before line %zu was changed or removed",
+			      number);
 	else if (json_integer_value(json_object_get(j, "n")) != (json_int_t)number)
 		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log line %zu has the wrong number", number);
 	json_decref(j);
 	zt_sha256_hex(line, len, prev);
+}
+
+/* No log at all: right only where nothing was ever recorded. */
+static void verify_empty(const struct zt_apply_ctx *c, struct zt_diags *d)
+{
+	uint64_t head, current;
+	char hash[65];
+	bool flushed;
+
+	if (read_head(c, &head, hash))
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log: %llu lines were written, none is there",
+			      (unsigned long long)head);
+	else if (zt_state_current(c, &current, &flushed) == 0)
+		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "the audit log is missing, and there is a current generation");
 }
 
 int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt_diags *d)
@@ -138,11 +190,9 @@ int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt
 	int r = path ? zt_file_read(path, ZT_STATE_BYTES, &text, &len) : -ENOMEM;
 
 	*ret_entries = 0;
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
+	if (r < 0 && r != -ENOENT)
 		return zt_diag_errno(d, 4021, r, "cannot read the audit log");
-	for (const char *p = text; p < text + len;) {
+	for (const char *p = text; p && p < text + len;) {
 		const char *end = memchr(p, '\n', (size_t)(text + len - p));
 
 		memcpy(before, prev, sizeof(before));
@@ -151,6 +201,8 @@ int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt
 	}
 	if (number)
 		verify_head(c, number, prev, before, d);
+	else
+		verify_empty(c, d);
 	*ret_entries = number;
 	return 0;
 }

@@ -22,7 +22,8 @@ static int load_emergency(const struct zt_apply_ctx *c, struct zt_diags *d)
 	struct zt_compile_options o = {.instance = c->instance, .ssh_ports = &ssh};
 	struct zt_image *img = NULL;
 	bool changed;
-	int r = zt_policy_parse("emergency", emergency, strlen(emergency), &(struct zt_policy_options){.allow_unsafe_file = true}, &p, d);
+	int r = zt_policy_parse("emergency", emergency, strlen(emergency),
+				&(struct zt_policy_options){.allow_unsafe_file = true}, &p, d);
 
 	r = r ?: zt_ssh_ports(NULL, &ssh);
 	r = r ?: zt_ruleset_compile(p, &o, &rs, d);
@@ -33,13 +34,20 @@ static int load_emergency(const struct zt_apply_ctx *c, struct zt_diags *d)
 	return r;
 }
 
+/* By the engine that made its text. */
 static int load_generation(const struct zt_apply_ctx *c, uint64_t n, struct zt_diags *d)
 {
+	const struct zt_engine *engine = NULL;
 	ZT_FREE char *bytes = NULL;
+	json_t *meta = NULL;
 	size_t len = 0;
-	int r = zt_generation_check(c, n, d) ?: zt_generation_image(c, n, &bytes, &len);
+	int r = zt_generation_check(c, n, d) ?: zt_generation_meta(c, n, &meta);
 
-	return r ?: c->engine->load_text(c->instance, bytes, len, d);
+	if (!r)
+		engine = zt_engine_by_name(json_string_value(json_object_get(meta, "engine")) ?: "");
+	json_decref(meta);
+	r = r ?: zt_generation_image(c, n, &bytes, &len);
+	return r ?: (engine ? engine : c->engine)->load_text(c->instance, bytes, len, d);
 }
 
 /* Confirmed generations, the current one first, then backwards. */
@@ -59,7 +67,8 @@ static void drop_pending(const struct zt_apply_ctx *c, uint64_t current)
 	struct zt_pending p;
 
 	if (zt_pending_read(c, &p) == 0 && p.generation != current)
-		(void)zt_generation_set_state(c, p.generation, "rolled-back"); /* it is not current: that is what counts */
+		(void)zt_generation_set_state(c, p.generation,
+					      "rolled-back"); /* it is not current: that is what counts */
 	(void)zt_pending_clear(c);
 }
 
@@ -67,7 +76,7 @@ static int restore_locked(const struct zt_apply_ctx *c, uint64_t *ret_generation
 {
 	ZT_FREE uint64_t *v = NULL;
 	uint64_t current = 0;
-	bool flushed = false;
+	bool flushed = false, damaged = true;
 	size_t n = 0;
 	int r = zt_generations(c, &v, &n), state = zt_state_current(c, &current, &flushed);
 
@@ -77,12 +86,18 @@ static int restore_locked(const struct zt_apply_ctx *c, uint64_t *ret_generation
 		current = n ? v[n - 1] : 0; /* the record is lost: the newest that was ever confirmed */
 	drop_pending(c, current);
 	for (size_t i = n; i-- > 0;) {
-		if (!was_confirmed(c, v[i], state < 0 ? UINT64_MAX : current) || load_generation(c, v[i], d) < 0)
+		if (!was_confirmed(c, v[i], state < 0 ? UINT64_MAX : current))
+			continue;
+		r = load_generation(c, v[i], d);
+		damaged = damaged && r == -EUCLEAN;
+		if (r < 0)
 			continue;
 		*ret_generation = v[i];
-		if (v[i] != current)
-			(void)zt_state_set_current(c, v[i], false); /* else the next boot falls back once more */
-		(void)zt_audit(c, "restore", v[i], NULL, v[i] == current ? "" : "fallback: a newer generation is damaged", NULL);
+		/* Else the next boot falls back once more. What only could not be loaded now is tried again by refresh. */
+		if (v[i] != current && damaged)
+			(void)zt_state_set_current(c, v[i], false);
+		(void)zt_audit(c, "restore", v[i], NULL,
+			       v[i] == current ? "" : "fallback: a newer generation is damaged", NULL);
 		return 0;
 	}
 	r = load_emergency(c, d);
@@ -103,5 +118,7 @@ int zt_restore(const struct zt_apply_ctx *c, uint64_t *ret_generation, struct zt
 		*ret_generation = 0;
 		return load_emergency(c, d);
 	}
-	return restore_locked(c, ret_generation, d);
+	r = restore_locked(c, ret_generation, d);
+	zt_state_sweep(c);
+	return r;
 }

@@ -19,9 +19,32 @@ static void on_term(int sig)
 	stop_now = 1;
 }
 
+static const struct zt_engine *engine_of(const struct zt_apply_ctx *c, const struct zt_pending *p)
+{
+	const struct zt_engine *e = p->engine[0] ? zt_engine_by_name(p->engine) : NULL;
+
+	return e ? e : c->engine;
+}
+
+/* An apply that failed on its last step had recorded its generation already; a flush that was interrupted, that nothing is active. */
+static void record_backup(const struct zt_apply_ctx *c, const struct zt_pending *p)
+{
+	uint64_t current = 0;
+	bool flushed = false;
+
+	if (!p->generation || zt_state_current(c, &current, &flushed) < 0)
+		return;
+	if (current == p->generation)
+		(void)zt_state_set_current(c, p->backup_of ? p->backup_of : current,
+					   !p->backup_of); /* shown as drift otherwise */
+	else if (flushed && current == p->backup_of)
+		(void)zt_state_set_current(c, current, false); /* the same */
+}
+
 int zt_pending_rollback(const struct zt_apply_ctx *c, const struct zt_pending *p, const char *why, struct zt_diags *d)
 {
 	ZT_FREE char *path = zt_state_path(c, "backup"), *bytes = NULL;
+	const struct zt_engine *engine = engine_of(c, p);
 	struct zt_diags quiet = {0};
 	size_t len = 0;
 	int r = path ? zt_file_read(path, ZT_STATE_BYTES, &bytes, &len) : -ENOMEM;
@@ -29,44 +52,68 @@ int zt_pending_rollback(const struct zt_apply_ctx *c, const struct zt_pending *p
 	if (r == -ENOENT)
 		r = p->backup_of ? zt_generation_image(c, p->backup_of, &bytes, &len) : -ENOENT;
 	if (r == -ENOENT && !p->backup_of)
-		r = c->engine->flush(c->instance, d);
+		r = engine->flush(c->instance, d);
 	else
-		r = r ?: c->engine->load_text(c->instance, bytes, len, d);
+		r = r ?: engine->load_text(c->instance, bytes, len, d);
 	if (r < 0)
 		return zt_diag_errno(d, 4016, r, "cannot put the previous ruleset back");
 	(void)zt_fault_step("rollback: loaded");
+	record_backup(c, p);
 	(void)zt_generation_set_state(c, p->generation, "rolled-back");
 	(void)zt_audit(c, "auto-rollback", p->backup_of, NULL, why, &quiet); /* the host comes first */
 	zt_diags_done(&quiet);
+	(void)zt_fault_step("rollback: recorded");
 	return zt_pending_clear(c);
 }
 
-static bool owner_lives(const struct zt_pending *p)
+static bool this_boot(const struct zt_pending *p)
 {
 	char boot[40];
 
 	zt_boot_id(boot);
-	return !strcmp(boot, p->boot_id) && p->pid > 0 && kill((pid_t)p->pid, 0) == 0;
+	return !strcmp(boot, p->boot_id);
+}
+
+int zt_pending_open(const struct zt_apply_ctx *c, struct zt_pending *ret)
+{
+	uint64_t current = 0;
+	bool flushed = false;
+	int r = zt_pending_read(c, ret);
+
+	if (r || zt_state_current(c, &current, &flushed) < 0 || !ret->generation || current != ret->generation ||
+	    flushed)
+		return r;
+	(void)zt_pending_clear(c); /* killed between confirming and tidying */
+	return -ENOENT;
+}
+
+bool zt_pending_waits(const struct zt_apply_ctx *c, const struct zt_pending *p)
+{
+	uint64_t generation = 0;
+	char hash[65];
+
+	return p->deadline && zt_boottime() < p->deadline && this_boot(p) &&
+	       engine_of(c, p)->identify(c->instance, &generation, hash) == 0 && generation == p->generation;
 }
 
 int zt_pending_recover(const struct zt_apply_ctx *c, struct zt_diags *d)
 {
-	struct zt_pending p;
+	struct zt_pending p = {0};
 	uint64_t current = 0;
 	bool flushed;
-	int r = zt_pending_read(c, &p);
+	int r = zt_pending_open(c, &p);
 
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0) /* unreadable: what was confirmed last is the truth */
+	if (r < 0 && r != -ENOENT) /* unreadable: what was confirmed last is the truth */
 		p = (struct zt_pending){0};
-	if (zt_state_current(c, &current, &flushed) == 0 && p.generation && current == p.generation)
-		return zt_pending_clear(c); /* killed between confirming and tidying */
-	if (p.deadline && zt_boottime() < p.deadline && owner_lives(&p))
+	if (!r && zt_pending_waits(c, &p) && p.pid > 0 && kill((pid_t)p.pid, 0) == 0)
 		return -EBUSY;
-	if (!p.backup_of && !p.generation)
+	if (!p.backup_of && !p.generation && zt_state_current(c, &current, &flushed) == 0 && !flushed)
 		p.backup_of = current;
-	return zt_pending_rollback(c, &p, p.deadline ? "not confirmed in time" : "an apply was interrupted", d);
+	r = r == -ENOENT
+		    ? 0
+		    : zt_pending_rollback(c, &p, p.deadline ? "not confirmed in time" : "an apply was interrupted", d);
+	zt_state_sweep(c);
+	return r;
 }
 
 /* ---- the process that outlives the command ---- */
@@ -77,27 +124,37 @@ static void nap(void)
 	(void)nanosleep(&t, NULL); /* woken early is fine */
 }
 
-static bool still_mine(const struct zt_apply_ctx *c, const struct zt_pending *mine)
+/* The journal as it is now: gone, or of another apply, and the watch is over. */
+static void follow(const struct zt_apply_ctx *c, struct zt_pending *mine)
 {
 	struct zt_pending p;
+	int r = zt_pending_read(c, &p);
 
-	return zt_pending_read(c, &p) == 0 && p.generation == mine->generation && p.deadline == mine->deadline;
+	if (r == -ENOENT || (!r && p.generation != mine->generation))
+		_exit(0);
+	if (!r)
+		*mine = p;
 }
 
-static void watch(const struct zt_apply_ctx *c, const struct zt_pending *p)
+static void watch(const struct zt_apply_ctx *c, struct zt_pending *p)
 {
 	struct zt_diags d = {0};
 	int lock = -1;
 
-	while (!stop_now && zt_boottime() < p->deadline) {
-		if (!still_mine(c, p))
-			_exit(0);
-		nap();
+	for (;;) {
+		for (; !stop_now && zt_boottime() < p->deadline; follow(c, p))
+			nap();
+		/* The transaction holds the lock until it has swapped, and only then the time begins to run. */
+		for (int i = 0; i < 50 && zt_state_lock(c, ZT_USEC_PER_SEC, &lock, &d) < 0; i++)
+			zt_diags_done(&d);
+		follow(c, p);
+		if (stop_now || zt_boottime() >= p->deadline)
+			break;
+		zt_closep(&lock);
 	}
-	for (int i = 0; i < 50 && zt_state_lock(c, ZT_USEC_PER_SEC, &lock, &d) < 0; i++)
-		zt_diags_done(&d);
-	if (still_mine(c, p))
-		(void)zt_pending_rollback(c, p, stop_now ? "the waiting process was told to end" : "not confirmed in time", &d);
+	if (zt_pending_open(c, p) != -ENOENT)
+		(void)zt_pending_rollback(
+			c, p, stop_now ? "the waiting process was told to end" : "not confirmed in time", &d);
 	_exit(0);
 }
 
@@ -145,5 +202,5 @@ int zt_deadman_start(const struct zt_apply_ctx *c, struct zt_pending *p)
 	if (pid < 0 || read(fds[0], &ok, 1) != 1)
 		ok = 0;
 	(void)close(fds[0]);
-	return ok ? 0 : -EIO;
+	return ok ? zt_pending_read(c, p) : -EIO;
 }

@@ -64,8 +64,10 @@ static int note_cgroups(struct zt_drift *d)
 
 			(void)zt_cgroup_lookup(NULL, cg->path, &id, &level); /* gone: 0 */
 			if (id != cg->id)
-				r = note(d, zt_asprintf("cgroup %s %s: rule %s does not match it; run zt-segment refresh", cg->path,
-							id ? "was made anew" : "is gone", d->actual->rules[i].id));
+				r = note(d,
+					 zt_asprintf("cgroup %s %s: rule %s does not match it; run zt-segment refresh",
+						     cg->path, id ? "was made anew" : "is gone",
+						     d->actual->rules[i].id));
 		}
 	return r;
 }
@@ -111,7 +113,8 @@ int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt
 					 (unsigned long long)current));
 	} else if (x.active && !x.expected) {
 		x.drifted = true;
-		r = note(&x, zt_strdup("rules of zt-segment are active that no generation in the state folder explains"));
+		r = note(&x,
+			 zt_strdup("rules of zt-segment are active that no generation in the state folder explains"));
 	}
 	if (!r && x.actual && x.expected) {
 		r = zt_ruleset_diff(x.expected, x.actual, &x.diff);

@@ -26,7 +26,8 @@ static char *text_of(const json_t *j, const char *key)
 
 static char *summary_of(const json_t *j)
 {
-	const char *summary = json_string_value(json_object_get(j, "summary")), *reason = json_string_value(json_object_get(j, "reason"));
+	const char *summary = json_string_value(json_object_get(j, "summary")),
+		   *reason = json_string_value(json_object_get(j, "reason"));
 
 	return zt_asprintf("%s%s%s%s", summary ? summary : "", reason && *reason ? " (" : "", reason ? reason : "",
 			   reason && *reason ? ")" : "");

@@ -31,7 +31,8 @@ static int check_ssh(const struct zt_ruleset *rs, struct zt_diags *d)
 	f.port = (uint16_t)port;
 	if (passes(rs, &f))
 		return 0;
-	(void)zt_diag(d, ZT_ERROR, 4101, NULL, "this policy would refuse a new SSH connection from %s to port %u, over which you are logged in",
+	(void)zt_diag(d, ZT_ERROR, 4101, NULL,
+		      "this policy would refuse a new SSH connection from %s to port %u, over which you are logged in",
 		      client, port);
 	zt_diag_hint(d, "allow it (preserve_ssh: true does), or use --force if you have another way in");
 	return -EPERM;
@@ -41,7 +42,12 @@ static int check_ssh(const struct zt_ruleset *rs, struct zt_diags *d)
 static bool resolver_reachable(const struct zt_ruleset *rs, const struct zt_addr *server)
 {
 	static const char *const users[] = {"systemd-resolve", "unbound", "dnsmasq", "_dnsmasq"};
-	struct zt_flow f = {.dir = ZT_DIR_EGRESS, .owned = true, .dst = *server, .proto = 17, .port = 53, .at = zt_now(),
+	struct zt_flow f = {.dir = ZT_DIR_EGRESS,
+			    .owned = true,
+			    .dst = *server,
+			    .proto = 17,
+			    .port = 53,
+			    .at = zt_now(),
 			    .loopback = zt_addr_is_loopback(server)};
 	const uint32_t numbers[] = {0, 1000, 65534};
 
@@ -63,7 +69,8 @@ static bool resolver_reachable(const struct zt_ruleset *rs, const struct zt_addr
 		f.uid = m->uid.n ? m->uid.v[0].lo : 0;
 		f.gid = m->gid.n ? m->gid.v[0].lo : f.uid;
 		f.cgroup_path = m->n_cgroups ? m->cgroups[0].path : NULL;
-		if (rs->rules[i].verdict == ZT_ALLOW && zt_oracle_match(&rs->rules[i], &f) == ZT_MISS_NONE && passes(rs, &f))
+		if (rs->rules[i].verdict == ZT_ALLOW && zt_oracle_match(&rs->rules[i], &f) == ZT_MISS_NONE &&
+		    passes(rs, &f))
 			return true;
 	}
 	return false;
@@ -99,7 +106,9 @@ static int check_dns(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, 
 	if (!servers)
 		return 0;
 	(void)zt_diag(d, ZT_ERROR, 4102, NULL, "this policy would cut the host from its name servers (%s)", first);
-	zt_diag_hint(d, "add a rule:  - {name: allow-dns, from: {user: \"*\"}, to: {port: 53, protocol: both}, action: allow}   or use --force");
+	zt_diag_hint(
+		d,
+		"add a rule:  - {name: allow-dns, from: {user: \"*\"}, to: {port: 53, protocol: both}, action: allow}   or use --force");
 	return -EPERM;
 }
 

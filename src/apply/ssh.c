@@ -17,7 +17,8 @@ static int add_port(const char *text, struct zt_u32_ranges *ret)
 {
 	uint64_t port;
 
-	return zt_parse_u64(text, 65535, &port) < 0 || !port ? 0 : zt_u32_ranges_add(ret, (uint32_t)port, (uint32_t)port);
+	return zt_parse_u64(text, 65535, &port) < 0 || !port ? 0
+							     : zt_u32_ranges_add(ret, (uint32_t)port, (uint32_t)port);
 }
 
 static int listen_address(const char *text, struct zt_u32_ranges *ret)
@@ -34,7 +35,8 @@ static int read_config(const char *root, const char *path, unsigned depth, struc
 
 static int include(const char *root, const char *pattern, unsigned depth, struct zt_u32_ranges *ret)
 {
-	ZT_FREE char *full = pattern[0] == '/' ? zt_asprintf("%s%s", root, pattern) : zt_asprintf("%s/etc/ssh/%s", root, pattern);
+	ZT_FREE char *full = pattern[0] == '/' ? zt_asprintf("%s%s", root, pattern)
+					       : zt_asprintf("%s/etc/ssh/%s", root, pattern);
 	glob_t found = {0};
 	int r = full ? 0 : -ENOMEM;
 
@@ -72,7 +74,8 @@ static int read_config(const char *root, const char *path, unsigned depth, struc
 
 	if (depth > INCLUDE_DEPTH || zt_file_read(path, (size_t)1 << 20, &text, &len) < 0)
 		return 0;
-	for (char *save = NULL, *line = strtok_r(text, "\n", &save); !r && !match && line; line = strtok_r(NULL, "\n", &save))
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); !r && !match && line;
+	     line = strtok_r(NULL, "\n", &save))
 		r = config_line(root, line, depth, ret, &match);
 	return r;
 }
@@ -87,7 +90,8 @@ static int read_unit(const char *path, struct zt_u32_ranges *ret)
 	if (zt_file_read(path, (size_t)1 << 20, &text, &len) < 0)
 		return 0;
 	for (char *save = NULL, *line = strtok_r(text, "\n", &save); !r && line; line = strtok_r(NULL, "\n", &save)) {
-		const char *value = strncmp(line, "ListenStream=", 13) ? NULL : line + 13, *colon = value ? strrchr(value, ':') : NULL;
+		const char *value = strncmp(line, "ListenStream=", 13) ? NULL : line + 13,
+			   *colon = value ? strrchr(value, ':') : NULL;
 
 		if (value)
 			r = add_port(colon ? colon + 1 : value, ret);
@@ -132,8 +136,8 @@ static void read_listeners(const char *path, struct listeners *l)
 		unsigned port, state;
 		unsigned long inode;
 
-		if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*u %*u %lu", &port, &state, &inode) == 3 && state == 10 &&
-		    zt_grow(l->v, l->cap, l->n) == 0)
+		if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*u %*u %lu", &port, &state, &inode) == 3 &&
+		    state == 10 && zt_grow(l->v, l->cap, l->n) == 0)
 			l->v[l->n++] = (struct listener){inode, port};
 	}
 	if (f)
@@ -145,7 +149,8 @@ static bool is_sshd(const char *pid)
 	ZT_FREE char *path = zt_asprintf("/proc/%s/comm", pid), *text = NULL;
 	size_t len = 0;
 
-	return path && zt_file_read(path, 64, &text, &len) == 0 && (!strcmp(text, "sshd\n") || !strcmp(text, "dropbear\n"));
+	return path && zt_file_read(path, 64, &text, &len) == 0 &&
+	       (!strcmp(text, "sshd\n") || !strcmp(text, "dropbear\n"));
 }
 
 static int sockets_of(const char *pid, const struct listeners *l, struct zt_u32_ranges *ret)

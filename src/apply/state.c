@@ -133,6 +133,7 @@ int zt_pending_read(const struct zt_apply_ctx *c, struct zt_pending *ret)
 				   .pid = (int64_t)get_u64(j, "pid")};
 	get_text(j, "boot_id", ret->boot_id, sizeof(ret->boot_id));
 	get_text(j, "session", ret->session, sizeof(ret->session));
+	get_text(j, "engine", ret->engine, sizeof(ret->engine));
 	json_decref(j);
 	return 0;
 }
@@ -141,9 +142,10 @@ int zt_pending_write(const struct zt_apply_ctx *c, const struct zt_pending *p)
 {
 	ZT_FREE char *path = zt_state_path(c, "pending");
 
-	return write_json(path, json_pack("{s:I, s:I, s:I, s:I, s:s, s:s}", "generation", (json_int_t)p->generation,
-					  "backup_of", (json_int_t)p->backup_of, "deadline", (json_int_t)p->deadline,
-					  "pid", (json_int_t)p->pid, "boot_id", p->boot_id, "session", p->session));
+	return write_json(path, json_pack("{s:I, s:I, s:I, s:I, s:s, s:s, s:s}", "generation",
+					  (json_int_t)p->generation, "backup_of", (json_int_t)p->backup_of, "deadline",
+					  (json_int_t)p->deadline, "pid", (json_int_t)p->pid, "boot_id", p->boot_id,
+					  "session", p->session, "engine", p->engine));
 }
 
 int zt_pending_clear(const struct zt_apply_ctx *c)
@@ -274,6 +276,13 @@ int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *r
 	return r;
 }
 
+int zt_generation_remove(const struct zt_apply_ctx *c, uint64_t n)
+{
+	ZT_FREE char *path = zt_state_path(c, "generations/%llu", (unsigned long long)n);
+
+	return path ? zt_remove_tree(path) : -ENOMEM;
+}
+
 int zt_generation_meta(const struct zt_apply_ctx *c, uint64_t n, json_t **ret)
 {
 	ZT_FREE char *path = zt_state_path(c, "generations/%llu/meta.json", (unsigned long long)n);
@@ -378,9 +387,60 @@ void zt_generations_prune(const struct zt_apply_ctx *c, uint64_t keep)
 	if (zt_generations(c, &v, &n) < 0)
 		return;
 	for (size_t i = 0; i + ZT_GENERATIONS_KEPT < n; i++) {
-		ZT_FREE char *path = zt_state_path(c, "generations/%llu", (unsigned long long)v[i]);
-
-		if (path && v[i] != keep)
-			(void)zt_remove_tree(path); /* tried again at the next change */
+		if (v[i] != keep)
+			(void)zt_generation_remove(c, v[i]); /* tried again at the next change */
 	}
+}
+
+/* ---- what a killed process left ---- */
+static void sweep_folder(const struct zt_apply_ctx *c, const char *name)
+{
+	ZT_FREE char *path = zt_state_path(c, "%s", name);
+	DIR *dir = path ? opendir(path) : NULL;
+	const struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		size_t len = strlen(e->d_name);
+		ZT_FREE char *tmp = len > 4 && !strcmp(e->d_name + len - 4, ".tmp") ? zt_path_join(path, e->d_name)
+										    : NULL;
+
+		if (tmp)
+			(void)zt_remove_tree(tmp); /* tried again by the next command */
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+}
+
+/* A generation that is called pending and is neither current nor in the journal was given up before it was recorded. */
+static void settle(const struct zt_apply_ctx *c, uint64_t n, uint64_t current, uint64_t journal)
+{
+	json_t *meta = NULL;
+	bool pending = zt_generation_meta(c, n, &meta) == 0 &&
+		       !strcmp(json_string_value(json_object_get(meta, "state")) ?: "", "pending");
+
+	json_decref(meta);
+	if (pending && n != journal)
+		(void)zt_generation_set_state(
+			c, n, n == current ? "confirmed" : "failed"); /* tried again by the next command */
+}
+
+void zt_state_sweep(const struct zt_apply_ctx *c)
+{
+	ZT_FREE uint64_t *v = NULL;
+	struct zt_pending p = {0};
+	uint64_t current = 0;
+	bool flushed;
+	size_t n = 0;
+	int r;
+
+	sweep_folder(c, "");
+	sweep_folder(c, "generations");
+	(void)zt_state_current(c, &current, &flushed); /* none: 0 */
+	r = zt_pending_read(c, &p);
+	if (r == -ENOENT)
+		(void)zt_pending_clear(c); /* a backup without its journal */
+	if ((r < 0 && r != -ENOENT) || zt_generations(c, &v, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		settle(c, v[i], current, p.generation);
 }

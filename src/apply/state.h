@@ -15,6 +15,7 @@ struct zt_pending {
 	int64_t pid;			/* of the transaction or of the dead-man */
 	char boot_id[40];
 	char session[128]; /* SSH_CONNECTION of who applied, or "" */
+	char engine[16];   /* whose text the backup is */
 };
 
 /* Joins the state folder and a printf-formatted rest; NULL on ENOMEM. */
@@ -28,6 +29,8 @@ int zt_state_set_current(const struct zt_apply_ctx *c, uint64_t generation, bool
 int zt_pending_read(const struct zt_apply_ctx *c, struct zt_pending *ret); /* -ENOENT: none */
 int zt_pending_write(const struct zt_apply_ctx *c, const struct zt_pending *p);
 int zt_pending_clear(const struct zt_apply_ctx *c);
+/* With the lock held: removes what a killed process left half-written, and brings the state of generations in line with `current`. */
+void zt_state_sweep(const struct zt_apply_ctx *c);
 uint64_t zt_boottime(void);
 void zt_boot_id(char buf[static 40]);
 
@@ -35,6 +38,7 @@ void zt_boot_id(char buf[static 40]);
 int zt_generations(const struct zt_apply_ctx *c, uint64_t **ret, size_t *ret_n);
 int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *image, size_t image_len,
 			const char *source, size_t source_len, const char *summary, const char *reason);
+int zt_generation_remove(const struct zt_apply_ctx *c, uint64_t n);
 int zt_generation_set_state(const struct zt_apply_ctx *c, uint64_t n, const char *state);
 int zt_generation_meta(const struct zt_apply_ctx *c, uint64_t n, json_t **ret);
 /* The engine's bytes, digest checked: -EUCLEAN when it does not fit. */
@@ -44,20 +48,28 @@ int zt_generation_check(const struct zt_apply_ctx *c, uint64_t n, struct zt_diag
 void zt_generations_prune(const struct zt_apply_ctx *c, uint64_t keep);
 
 /* ---- who.c ---- */
-char *zt_who_am_i(void);	     /* "alice via sudo", "root" */
-char *zt_where_from(void);	     /* "192.0.2.7 (ssh)", "tty1", "no terminal" */
+char *zt_who_am_i(void);	       /* "alice via sudo", "root" */
+char *zt_where_from(void);	       /* "192.0.2.7 (ssh)", "tty1", "no terminal" */
 bool zt_session(char buf[static 128]); /* SSH_CONNECTION of this process or its nearest ancestor that has one */
 
 /* ---- audit.c ---- */
-int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash, const char *detail,
-	     struct zt_diags *d);
+int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash,
+	     const char *detail, struct zt_diags *d);
 int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt_diags *d);
 
 /* ---- safety.c ---- */
 int zt_safety_check(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, struct zt_diags *d);
 
 /* ---- deadman.c ---- */
+/*
+ * Armed before the swap, so that no moment is without it. It writes the journal with its own pid and reads it again every 200 ms: a
+ * later deadline there counts, a missing journal ends it. On return p is what it wrote.
+ */
 int zt_deadman_start(const struct zt_apply_ctx *c, struct zt_pending *p);
+/* With the lock held: the journal. One that only was not tidied up after its generation was confirmed is removed: -ENOENT as well. */
+int zt_pending_open(const struct zt_apply_ctx *c, struct zt_pending *ret);
+/* Swapped, in time, in this boot and still in the kernel: it can be confirmed. */
+bool zt_pending_waits(const struct zt_apply_ctx *c, const struct zt_pending *p);
 /* Puts the backup back (or removes everything) and clears the journal. The lock is held. */
 int zt_pending_rollback(const struct zt_apply_ctx *c, const struct zt_pending *p, const char *why, struct zt_diags *d);
 /* With the lock held: ends what a dead owner left. -EBUSY: a pending apply waits for its confirmation. */

@@ -45,9 +45,10 @@ struct transaction {
 	const char *source;
 	size_t source_len;
 	char *summary;
-	char *memo;   /* file in which the engine keeps its proof; NULL: none */
-	bool active;  /* something of ours was in the kernel */
-	bool damaged; /* … that somebody changed */
+	char *memo;	       /* file in which the engine keeps its proof; NULL: none */
+	bool active;	       /* something of ours was in the kernel */
+	bool damaged;	       /* … that somebody changed */
+	bool written, audited; /* the generation, the line that announces it */
 };
 
 static void transaction_done(struct transaction *t)
@@ -144,32 +145,48 @@ static int link_backup(struct transaction *t, const char *path)
 	return r ?: link(image, path) < 0 ? -errno : zt_sync_folder_of(path);
 }
 
+static int no_backup(const char *path)
+{
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* What is live is damaged or gone: the way back is the last confirmed generation, if this engine made it. */
+static int backup_of_generation(struct transaction *t, const char *path)
+{
+	ZT_FREE char *bytes = NULL;
+	json_t *meta = NULL;
+	uint64_t current = 0;
+	bool flushed = false, ours;
+	size_t len = 0;
+	int r = zt_state_current(t->c, &current, &flushed);
+
+	if (r < 0 || flushed || zt_generation_meta(t->c, current, &meta) < 0)
+		return no_backup(path);
+	ours = !strcmp(json_string_value(json_object_get(meta, "engine")) ?: "", t->c->engine->name);
+	json_decref(meta);
+	if (!ours || zt_generation_image(t->c, current, &bytes, &len) < 0)
+		return no_backup(path);
+	t->pending.backup_of = current;
+	return zt_file_write_atomic(path, bytes, len, 0600);
+}
+
 static int write_backup(struct transaction *t)
 {
-	ZT_FREE char *path = zt_state_path(t->c, "backup"), *bytes = NULL;
+	ZT_FREE char *path = zt_state_path(t->c, "backup");
 	ZT_STRBUF struct zt_strbuf text = {0};
 	struct zt_image *img = NULL;
-	uint64_t current = 0;
-	bool flushed = false;
-	size_t len = 0;
 	int r = path ? 0 : -ENOMEM;
 
-	if (r < 0 || !t->active)
-		return r ? r : unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-	if (t->before) {
-		t->pending.backup_of = t->before->generation;
-		if (link_backup(t, path) == 0)
-			return 0;
-		r = t->c->engine->lower(t->before, &img, NULL);
-		r = r ?: t->c->engine->image_text(img, &text);
-		if (img)
-			t->c->engine->image_free(img);
-		return r ?: zt_file_write_atomic(path, text.buf, text.len, 0600);
-	}
-	/* What is live is damaged: the way back is the last confirmed generation. */
-	r = zt_state_current(t->c, &current, &flushed) ?: zt_generation_image(t->c, current, &bytes, &len);
-	t->pending.backup_of = r ? 0 : current;
-	return r == 0 ? zt_file_write_atomic(path, bytes, len, 0600) : unlink(path) < 0 && errno != ENOENT ? -errno : 0;
+	if (r < 0 || !t->before)
+		return r ?: backup_of_generation(t, path);
+	t->pending.backup_of = t->before->generation;
+	if (link_backup(t, path) == 0)
+		return 0;
+	r = t->c->engine->lower(t->before, &img, NULL);
+	r = r ?: t->c->engine->image_text(img, &text);
+	if (img)
+		t->c->engine->image_free(img);
+	return r ?: zt_file_write_atomic(path, text.buf, text.len, 0600);
 }
 
 static int prepare(struct transaction *t)
@@ -191,6 +208,7 @@ static int prepare(struct transaction *t)
 	r = r
 		    ?: zt_generation_write(t->c, t->rs, image.buf, image.len, t->source, t->source_len, t->summary,
 					   t->o->reason);
+	t->written = r == 0;
 	r = r ?: zt_fault_step("apply: generation written");
 	r = r ?: write_backup(t);
 	r = r ?: zt_fault_step("apply: backup written");
@@ -206,10 +224,12 @@ static int journal(struct transaction *t)
 	t->pending.generation = t->rs->generation;
 	t->pending.pid = (int64_t)getpid();
 	zt_boot_id(t->pending.boot_id);
-	(void)zt_session(t->pending.session); /* none: empty */
+	(void)zt_session(t->pending.session);							/* none: empty */
+	(void)snprintf(t->pending.engine, sizeof(t->pending.engine), "%s", t->c->engine->name); /* names are shorter */
 	r = zt_audit(t->c, t->action, t->rs->generation, t->rs->hash, t->summary, t->d);
 	if (r < 0 && !t->o->force)
 		return r;
+	t->audited = r == 0;
 	r = zt_fault_step("apply: audited");
 	r = r ?: zt_pending_write(t->c, &t->pending);
 	if (r < 0 && !(t->d && t->d->errors))
@@ -263,18 +283,42 @@ static int arm(struct transaction *t)
 	r = zt_deadman_start(t->c, &t->pending);
 	if (r < 0)
 		(void)zt_diag_errno(t->d, 4014, r, "cannot start the process that rolls back");
-	return r;
+	return r ?: zt_fault_step("apply: dead-man armed");
+}
+
+/* From now on the user has the whole time. */
+static int wait_for_confirmation(struct transaction *t)
+{
+	int r;
+
+	t->pending.deadline = zt_boottime() + t->o->confirm;
+	r = zt_pending_write(t->c, &t->pending);
+	return r < 0 ? zt_diag_errno(t->d, 4012, r, "cannot write the journal in %s", t->c->state_dir) : 0;
 }
 
 static int swap(struct transaction *t)
 {
 	bool changed = false;
-	int r = t->c->engine->commit(t->img, &changed, t->d);
+	int r = t->o->confirm ? arm(t) : 0;
 
+	r = r ?: t->c->engine->commit(t->img, &changed, t->d);
 	r = r ?: zt_fault_step("apply: swapped");
 	r = r ?: verify(t);
 	r = r ?: zt_fault_step("apply: verified");
-	return r ?: t->o->confirm ? r ?: arm(t) : finish(t);
+	return r ?: t->o->confirm ? r ?: wait_for_confirmation(t) : finish(t);
+}
+
+/* Nothing was swapped: nothing stays, on a full disk least of all. */
+static void give_up(struct transaction *t)
+{
+	struct zt_diags quiet = {0};
+
+	(void)zt_pending_clear(t->c); /* swept by the next command otherwise */
+	if (t->written)
+		(void)zt_generation_remove(t->c, t->rs->generation);
+	if (t->audited)
+		(void)zt_audit(t->c, "failed", t->rs->generation, t->rs->hash, "nothing was changed", &quiet);
+	zt_diags_done(&quiet);
 }
 
 static int run(struct transaction *t, struct zt_apply_result *ret)
@@ -297,8 +341,7 @@ static int run(struct transaction *t, struct zt_apply_result *ret)
 	    t->rs->settings.def[ZT_DIR_EGRESS] == ZT_DEFAULT_ALLOW ? "Allow" : "Deny");
 	r = r ?: journal(t);
 	if (r < 0) {
-		(void)zt_pending_clear(t->c); /* nothing was swapped */
-		(void)zt_generation_set_state(t->c, t->rs->generation, "failed");
+		give_up(t);
 		return r;
 	}
 	r = swap(t);
@@ -369,6 +412,11 @@ static int refuse_same_session(const struct zt_pending *p, struct zt_diags *d)
 	return -EACCES;
 }
 
+static int too_late(const struct zt_apply_ctx *c, const struct zt_pending *p, struct zt_diags *d)
+{
+	return zt_pending_rollback(c, p, "not confirmed in time", d) ?: -ETIME;
+}
+
 int zt_confirm(const struct zt_apply_ctx *c, bool force, uint64_t *ret_generation, struct zt_diags *d)
 {
 	struct zt_pending p;
@@ -377,23 +425,23 @@ int zt_confirm(const struct zt_apply_ctx *c, bool force, uint64_t *ret_generatio
 
 	r = r ?: zt_state_prepare(c, d);
 	r = r ?: zt_state_lock(c, 10 * ZT_USEC_PER_SEC, &lock, d);
-	r = r ?: zt_pending_read(c, &p);
+	r = r ?: zt_pending_open(c, &p);
 	if (r < 0)
 		return r;
-	if (!p.deadline || zt_boottime() >= p.deadline) {
-		(void)zt_pending_rollback(c, &p, "not confirmed in time", d);
-		return -ETIME;
-	}
+	if (!zt_pending_waits(c, &p))
+		return too_late(c, &p, d);
 	r = force ? 0 : refuse_same_session(&p, d);
 	r = r ?: zt_audit(c, "confirm", p.generation, NULL, force ? "forced" : "", d);
 	r = r ?: zt_fault_step("confirm: audited");
 	r = r ?: zt_state_set_current(c, p.generation, false);
 	if (r < 0)
-		return r;
-	(void)zt_pending_clear(c); /* the next command would do it as well */
+		return d->errors ? r : zt_diag_errno(d, 4012, r, "cannot record the confirmation in %s", c->state_dir);
+	*ret_generation = p.generation;
+	/* What follows the next command would do as well. */
+	(void)zt_fault_step("confirm: current written");
+	(void)zt_pending_clear(c);
 	(void)zt_generation_set_state(c, p.generation, "confirmed");
 	zt_generations_prune(c, p.generation);
-	*ret_generation = p.generation;
 	return 0;
 }
 
@@ -452,7 +500,7 @@ int zt_rollback(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_
 	r = r ?: zt_state_lock(c, o->lock_wait, &lock, d);
 	if (r < 0)
 		return r;
-	if (zt_pending_read(c, &p) == 0) {
+	if (zt_pending_open(c, &p) == 0) {
 		r = zt_pending_rollback(c, &p, "rolled back by command", d);
 		*ret = (struct zt_apply_result){.outcome = ZT_APPLY_APPLIED, .generation = p.backup_of};
 		if (r || !n)
@@ -479,6 +527,7 @@ int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d)
 	/* A broken state folder must not keep the host closed. */
 	state = zt_state_prepare(c, &quiet) == 0 && zt_state_lock(c, 5 * ZT_USEC_PER_SEC, &lock, &quiet) == 0;
 	r = c->engine->flush(c->instance, d);
+	r = r ?: zt_fault_step("flush: removed");
 	if (!r && state) {
 		(void)zt_pending_clear(c);
 		(void)zt_state_current(c, &current, &flushed); /* none: 0 */
@@ -487,6 +536,7 @@ int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d)
 				      "cannot record the flush: the policy would come back at boot");
 		if (zt_audit(c, "flush", current, NULL, "", &quiet) < 0)
 			(void)zt_diag(d, ZT_WARNING, 4020, NULL, "the flush could not be written to the audit log");
+		zt_state_sweep(c);
 	} else if (!r) {
 		(void)zt_diag(d, ZT_WARNING, 4011, NULL,
 			      "the state folder %s cannot be used: the flush is not recorded", c->state_dir);
@@ -524,17 +574,31 @@ static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old,
 	return r ?: zt_ruleset_compile(p, &o, ret, d);
 }
 
-int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d)
+/* The same rules; devices may have come. */
+static int refresh_devices(const struct zt_apply_ctx *c, struct zt_ruleset *rs, uint64_t generation, bool *ret_changed,
+			   struct zt_diags *d)
+{
+	struct zt_image *img = NULL;
+	int r;
+
+	rs->generation = generation;
+	r = c->engine->lower(rs, &img, d) ?: c->engine->commit(img, ret_changed, d);
+	if (img)
+		c->engine->image_free(img);
+	return r;
+}
+
+/* The lock is held. */
+static int refresh_locked(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *old = NULL, *now = NULL;
 	ZT_FREE char *source = NULL;
-	struct zt_apply_options o = {.force = true, .reason = "refresh", .lock_wait = 10 * ZT_USEC_PER_SEC};
+	struct zt_apply_options o = {.force = true, .reason = "refresh"};
 	struct zt_apply_result result = {0};
-	struct zt_image *img = NULL;
 	uint64_t current = 0;
 	bool flushed = false;
 	size_t len = 0;
-	int r = zt_apply_guard(d) ?: zt_state_current(c, &current, &flushed);
+	int r = zt_state_current(c, &current, &flushed);
 
 	if (r < 0 || flushed)
 		return r ?: -ENOENT;
@@ -543,15 +607,26 @@ int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags 
 		r = zt_ruleset_dup(old, &now);
 		r = r ?: refresh_cgroups(now);
 	}
-	r = r ?: apply_as(c, now, source, len, "refresh", &o, &result, d);
-	*ret_changed = result.outcome == ZT_APPLY_APPLIED;
-	if (r < 0 || *ret_changed)
+	r = r ?: apply_locked(c, now, source, len, "refresh", &o, &result, d);
+	if (r < 0)
 		return r;
-	/* The same rules; devices may have come. */
-	now->generation = result.generation;
-	r = c->engine->lower(now, &img, d);
-	r = r ?: c->engine->commit(img, ret_changed, d);
-	if (img)
-		c->engine->image_free(img);
-	return r;
+	*ret_changed = result.outcome == ZT_APPLY_APPLIED;
+	return *ret_changed ? 0 : refresh_devices(c, now, result.generation, ret_changed, d);
+}
+
+int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d)
+{
+	ZT_CLOSE int lock = -1;
+	int r = zt_apply_guard(d);
+
+	*ret_changed = false;
+	r = r ?: zt_state_prepare(c, d);
+	r = r ?: zt_state_lock(c, 10 * ZT_USEC_PER_SEC, &lock, d);
+	r = r ?: zt_pending_recover(c, d);
+	if (r == -EBUSY && !d->errors) {
+		(void)zt_diag(d, ZT_NOTE, 4003, NULL,
+			      "an applied policy waits for its confirmation: nothing was refreshed");
+		return 0;
+	}
+	return r ?: refresh_locked(c, ret_changed, d);
 }

@@ -78,16 +78,24 @@ int zt_write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
-int zt_sync_folder_of(const char *path)
+static int open_folder_of(const char *path, int *ret_fd)
 {
 	const char *slash = strrchr(path, '/');
 	ZT_FREE char *folder = slash ? zt_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : zt_strdup(".");
-	ZT_CLOSE int fd = -1;
+	int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
-	if (!folder)
-		return -ENOMEM;
-	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+	if (fd < 0)
+		return folder ? -errno : -ENOMEM;
+	*ret_fd = fd;
+	return 0;
+}
+
+int zt_sync_folder_of(const char *path)
+{
+	ZT_CLOSE int fd = -1;
+	int r = open_folder_of(path, &fd);
+
+	return r ?: fsync(fd) < 0 ? -errno : 0;
 }
 
 static int write_and_sync(const char *path, const void *data, size_t len, mode_t mode)
@@ -108,10 +116,12 @@ static int write_and_sync(const char *path, const void *data, size_t len, mode_t
 int zt_file_write_atomic(const char *path, const void *data, size_t len, mode_t mode)
 {
 	ZT_FREE char *tmp = zt_asprintf("%s.%d.tmp", path, (int)getpid());
-	int r;
+	ZT_CLOSE int folder = -1;
+	/* Everything that can fail comes before the rename. */
+	int r = tmp ? open_folder_of(path, &folder) : -ENOMEM;
 
-	if (!tmp)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	(void)unlink(tmp); /* of an earlier process with our number */
 	r = write_and_sync(tmp, data, len, mode);
 	if (!r && rename(tmp, path) < 0)
@@ -120,7 +130,7 @@ int zt_file_write_atomic(const char *path, const void *data, size_t len, mode_t 
 		(void)unlink(tmp);
 		return r;
 	}
-	return zt_sync_folder_of(path);
+	return fsync(folder) < 0 ? -errno : 0;
 }
 
 int zt_mkdir_p(const char *path, mode_t mode)
