@@ -227,3 +227,26 @@ void zt_sha256_hex(const void *data, size_t len, char out[static 65])
 	(void)crypto_hash_sha256(digest, data, len); /* always 0 */
 	(void)sodium_bin2hex(out, 65, digest, sizeof(digest));
 }
+
+int zt_sha256_fd_hex(int fd, uint64_t max, char out[static 65])
+{
+	unsigned char digest[crypto_hash_sha256_BYTES], chunk[65536];
+	crypto_hash_sha256_state state;
+	uint64_t total = 0;
+	ssize_t n;
+
+	(void)crypto_hash_sha256_init(&state); /* always 0, as the next two */
+	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		total += (uint64_t)n;
+		if (total > max)
+			return -EFBIG;
+		(void)crypto_hash_sha256_update(&state, chunk, (size_t)n);
+	}
+	(void)crypto_hash_sha256_final(&state, digest);
+	(void)sodium_bin2hex(out, 65, digest, sizeof(digest));
+	return 0;
+}

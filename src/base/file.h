@@ -21,3 +21,5 @@ int zt_lock_acquire(const char *path, uint64_t wait_usec, int *ret_fd);
 
 /* SHA-256 (libsodium) as 64 lower-case hex digits + NUL. */
 void zt_sha256_hex(const void *data, size_t len, char out[static 65]);
+/* The same of what is left to read in fd, without holding it in memory; -EFBIG beyond max bytes. */
+int zt_sha256_fd_hex(int fd, uint64_t max, char out[static 65]);
