@@ -3,7 +3,7 @@
 /*
  * identity: users, groups, cgroups and services of this host. May use base only. Promises: no state, no caching
  * across calls; names are resolved with the C library's user database (NSS), cgroups by looking at the cgroup2 mount.
- * Later: executables and digests, containers, labels.
+ * Executables and digests, processes, containers: at the end.
  */
 #include <sys/types.h>
 
@@ -47,11 +47,12 @@ struct zt_exe_seen {
 	int64_t ctime_sec;
 	uint32_t ctime_nsec;
 	char digest[65];	/* SHA-256 of the content, hex */
-	char interpreter[256]; /* with -ENOEXEC: of the script */
+	char interpreter[256]; /* with -ENOEXEC: of the script ("#!/usr/bin/env x": that of x); "" where it names none */
 };
 /* What path (below root; NULL = this host) is now, symbolic links followed. The file did not change while it was read.
- * 0, -ENOENT, -EACCES, -EISDIR, -EINVAL (not a regular file), -ENOEXEC (a script: the kernel runs its interpreter, so that a process
- * cannot be told from others of the interpreter), -EBUSY (written to meanwhile), -errno. digest may be skipped (faster). */
+ * 0, -ENOENT, -EACCES, -EISDIR, -EINVAL (not a regular file), -ENOEXEC (not ELF. A script: the kernel runs its interpreter, so that a process
+ * cannot be told from others of the interpreter), -EBUSY (written to meanwhile), -EFBIG, -errno. digest may be skipped (faster); of a file
+ * that was written to in the last 20 ms it takes as long. */
 int zt_exe_lookup(const char *root, const char *path, bool want_digest, struct zt_exe_seen *ret);
 /* The Debian package that owns path and when it was last upgraded ("redis-server", RFC 3339), from dpkg's files; -ENOENT. For `why`. */
 int zt_exe_package(const char *path, char **ret_package, char **ret_upgraded);
@@ -64,8 +65,8 @@ struct zt_process {
 	uint32_t *groups;
 	size_t n_groups;
 	char comm[16];
-	char *exe;	 /* path; " (deleted)" is cut off and told in exe_deleted; NULL: kernel thread, or not readable */
-	bool exe_deleted; /* or a memfd */
+	char *exe;	 /* path; " (deleted)" is cut off; NULL: kernel thread, zombie, or not readable */
+	bool exe_deleted; /* the file has no name any more, or never had one (memfd): to the kernel programs an unknown program */
 	uint64_t exe_dev, exe_ino; /* kernel form, 0 when unknown */
 	int64_t exe_ctime_sec;
 	uint32_t exe_ctime_nsec;
@@ -82,8 +83,11 @@ struct zt_container {
 	char *cgroup;	/* path inside cgroup2 */
 };
 /* Running containers: cgroup shapes (docker-ID.scope, docker/ID, libpod-ID.scope, cri-containerd-ID.scope, crun-ID.scope, kubepods…) and the
- * runtimes' state files below root (NULL = this host): docker config.v2.json, podman containers.json, crun status, runc state.json. */
+ * runtimes' state files below root (NULL = this host): docker config.v2.json, podman containers.json, crun status, runc state.json,
+ * containerd's config.json. What lies inside a container is not looked at; a user's files are believed about that user's slice only. Sorted by
+ * cgroup. A pod's container is called POD/CONTAINER. */
 int zt_containers_list(const char *root, struct zt_container **ret, size_t *ret_n);
 void zt_containers_free(struct zt_container *c, size_t n);
-/* By name, id, or unique prefix of an id of at least 8 digits: malloc'ed cgroup path. -ENOENT, -EEXIST (several). */
+/* By id, name, or unique prefix of an id of at least 8 digits, in this order: malloc'ed cgroup path. -ENOENT, -EEXIST (several). Containers of
+ * users (below user.slice, or in a cgroup that belongs to somebody else than root) count only where the system has none of that name. */
 int zt_container_cgroup(const char *root, const char *name, char **ret_path);
