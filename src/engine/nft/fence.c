@@ -188,7 +188,7 @@ int nft_fence_devices(const char *table, unsigned *ret_added, struct zt_diags *d
 		fence_name(missing.v[i], chain);
 		zt_strbuf_printf(&text,
 				 "table netdev %s {\n\tchain %s {\n\t\ttype filter hook egress device \"%s\" priority filter; "
-				 "policy drop;\n\t\tmeta rtclassid 0-4294967295 accept\n"
+				 "policy drop;\n\t\tmeta rtclassid & 0 == 0 accept\n"
 				 "\t\tmeta skuid 0-4294967295 goto raw_owned\n\t\taccept\n\t}\n}\n",
 				 table, chain, missing.v[i]);
 	}

@@ -298,9 +298,10 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 	zt_strbuf_str(out, "\tchain out_established {\n"
 			   "\t\toif 1 meta l4proto != { tcp, udp, icmp, ipv6-icmp, sctp, dccp, udplite } goto out_rules\n");
 	zt_strbuf_str(out, "\t\tct direction reply counter name established accept\n");
-	if (!s->preserve_established)
-		zt_strbuf_str(out, "\t\tmeta l4proto tcp " OWNED " goto out_rules\n");
-	zt_strbuf_str(out, "\t\tmeta l4proto tcp counter name established accept\n\t\tgoto out_rules\n\t}\n");
+	if (!s->preserve_established) /* else chain output has accepted it */
+		zt_strbuf_str(out, "\t\tmeta l4proto tcp " OWNED " goto out_rules\n"
+				   "\t\tmeta l4proto tcp counter name established accept\n");
+	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
 	/* Errors and resets are made by the kernel: they have no owner. */
 	zt_strbuf_str(out, "\tchain out_related {\n\t\t" OWNED " goto out_rules\n"
 			   "\t\tmeta l4proto tcp tcp flags & rst == rst counter name related accept\n"
@@ -318,6 +319,9 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 	zt_strbuf_str(out, "\tchain output {\n\t\ttype filter hook output priority filter - 10; policy drop;\n");
 	if (s->loopback == ZT_LOOPBACK_ALLOW)
 		zt_strbuf_str(out, "\t\toif 1 counter name loopback accept\n");
+	/* What most packets are comes first: four cheap expressions instead of a map, a chain and three rules. */
+	if (s->preserve_established)
+		zt_strbuf_str(out, "\t\tct state established meta l4proto tcp counter name established accept\n");
 	zt_strbuf_str(out, "\t\tct state vmap { established : goto out_established, related : goto out_related, "
 			   "invalid : goto out_invalid }\n\t\tmeta l4proto ipv6-icmp jump out_essential\n");
 	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
@@ -353,9 +357,11 @@ static void input_chains(const struct zt_image *img, struct zt_strbuf *out)
 	zt_strbuf_str(out, "\tchain in_new {\n");
 	ssh_rule(img, out);
 	zt_strbuf_str(out, "\t\tgoto in_rules\n\t}\n");
-	/* What comes from lo was judged when it was sent: it still has its route. A frame that a packet socket wrote to lo has none. */
+	/* What comes from lo was judged when it was sent: it still has its route. A frame that a packet socket wrote to lo has none,
+	 * and reading the class of a route that is not there ends the rule. Mask and comparison always hold; the kernel has
+	 * short cuts for them, which it has not for a range. */
 	zt_strbuf_str(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
-			   "\t\tiif != 1 accept\n\t\tmeta rtclassid 0-4294967295 accept\n"
+			   "\t\tmeta rtclassid & 0 == 0 accept\n\t\tiif != 1 accept\n"
 			   "\t\tcounter name raw_frames drop\n\t}\n");
 	zt_strbuf_str(out, "\tchain input {\n\t\ttype filter hook input priority filter - 10; policy drop;\n"
 			   "\t\tiif 1 counter name loopback accept\n"
