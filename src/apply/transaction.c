@@ -565,7 +565,8 @@ static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old,
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
 	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ssh = {0};
-	struct zt_compile_options o = {.instance = c->instance, .cgroup_root = c->cgroup_root, .ssh_ports = &ssh};
+	struct zt_compile_options o = {
+		.instance = c->instance, .cgroup_root = c->cgroup_root, .ssh_ports = &ssh, .labels = c->engine->labels};
 	int r = zt_policy_parse(old->policy_name, source, len, &(struct zt_policy_options){.allow_unsafe_file = true},
 				&p, d);
 

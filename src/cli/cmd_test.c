@@ -9,6 +9,7 @@
 /* Tests run as if the policy enforced, whatever its mode: they say what should be blocked. */
 struct result {
 	const struct zt_policy_test *test;
+	struct zt_actor sender, receiver;
 	struct zt_flow flow[2]; /* both families where the test names none */
 	unsigned n_flows;
 	struct zt_decision decision; /* of the flow that failed, else of the first */
@@ -36,18 +37,34 @@ static void run_done(struct run *u)
 	free(u->mutations);
 }
 
-static void make_flow(const struct zt_policy_test *t, struct zt_flow *f)
+static void make_actor(const struct zt_test_process *p, struct zt_actor *a)
 {
+	*a = (struct zt_actor){.known = true,
+			       .uid = p->has_uid ? p->uid : UINT32_MAX,
+			       .gid = p->has_gid ? p->gid : UINT32_MAX,
+			       .cgroup_path = p->cgroup,
+			       .exe_path = p->exe,
+			       .parent_path = p->parent};
+}
+
+static void make_flow(struct result *r, struct zt_flow *f)
+{
+	const struct zt_policy_test *t = r->test;
+
+	make_actor(&t->from, &r->sender);
+	make_actor(&t->to, &r->receiver);
 	*f = (struct zt_flow){.dir = t->dir,
-			      .owned = t->has_uid || t->has_gid || t->cgroup,
-			      .uid = t->has_uid ? t->uid : UINT32_MAX,
-			      .gid = t->has_gid ? t->gid : UINT32_MAX,
-			      .cgroup_path = t->cgroup,
+			      .owned = t->from.given,
+			      .uid = t->from.has_uid ? t->from.uid : UINT32_MAX,
+			      .gid = t->from.has_gid ? t->from.gid : UINT32_MAX,
+			      .cgroup_path = t->from.cgroup,
 			      .src = t->src,
 			      .dst = t->dst,
 			      .proto = t->proto,
 			      .port = t->port,
-			      .at = t->at ? t->at : zt_now()};
+			      .at = t->at ? t->at : zt_now(),
+			      .sender = &r->sender,
+			      .receiver = t->to.given ? &r->receiver : NULL};
 	f->loopback = f->dir == ZT_DIR_EGRESS ? f->dst.family && zt_addr_is_loopback(&f->dst)
 					      : f->src.family && zt_addr_is_loopback(&f->src);
 }
@@ -57,7 +74,7 @@ static void make_flows(struct result *r)
 {
 	const struct zt_policy_test *t = r->test;
 
-	make_flow(t, &r->flow[0]);
+	make_flow(r, &r->flow[0]);
 	r->n_flows = 1;
 	if (t->dst.family || t->src.family)
 		return;

@@ -257,7 +257,11 @@ int zt_cli_load(struct zt_cli *c, struct zt_policy **ret)
 int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret)
 {
 	struct zt_u32_ranges ports = {0};
-	struct zt_compile_options o = {.instance = c->instance, .ssh_ports = &ports, .offline = offline};
+	struct zt_compile_options o = {.instance = c->instance,
+				       .ssh_ports = &ports,
+				       .offline = offline,
+				       .labels = offline || (c->engine && c->engine->labels),
+				       .root = zt_opt(c, ROOT)};
 	int r = zt_ssh_ports(zt_opt(c, ROOT), &ports);
 
 	if (strcmp(c->args.verb->name, "why"))

@@ -46,6 +46,33 @@ void zt_foreign_free(struct zt_foreign *f, size_t n)
 	free(f);
 }
 
+static int refuse_subject(const struct zt_engine *e, const struct zt_ruleset *rs, const struct zt_rule *rule,
+			  const struct zt_subject *s, const char *who, struct zt_diags *d)
+{
+	struct zt_span at = {
+		.file = rule->file < rs->n_files ? rs->files[rule->file] : NULL, .line = rule->line, .col = 1};
+
+	if (!s)
+		return 0;
+	(void)zt_diag(d, ZT_ERROR, 3001, &at, "rule \"%s\": the %s engine cannot match the %s process \"%s\"", rule->id,
+		      e->name, who, s->text); /* the result follows */
+	zt_diag_hint(d, "it sees users, groups and control groups of senders only; --engine bpf sees both ends");
+	return -ENOTSUP;
+}
+
+int zt_engine_refuse_subjects(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < rs->n_rules && rs->n_subjects; i++) {
+		int from = refuse_subject(e, rs, &rs->rules[i], rs->rules[i].match.from, "sending", d);
+		int to = refuse_subject(e, rs, &rs->rules[i], rs->rules[i].match.to, "receiving", d);
+
+		r = from ?: to ?: r;
+	}
+	return r;
+}
+
 int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d)
 {
 	int r = 0;
@@ -59,8 +86,10 @@ int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *r
 			(void)zt_diag(d, ZT_ERROR, 3001, &need->span, /* collected; the result is one -ENOTSUP */
 				      "rule \"%s\": the %s engine cannot match %s \"%s\"", rule->id, e->name, need->key,
 				      need->value);
-			zt_diag_hint(d, "this kernel interface sees users, groups and cgroups only; name a user or a service, "
-					"or remove the rule");
+			zt_diag_hint(
+				d,
+				"this kernel interface sees users, groups and cgroups only; name a user or a service, "
+				"or remove the rule");
 			r = -ENOTSUP;
 		}
 	}

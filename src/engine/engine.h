@@ -30,7 +30,8 @@ struct zt_counters {
 	struct zt_count *rule; /* by index of the ruleset's rules; summed over the elements of a rule */
 	size_t n_rules;
 	struct zt_count established, related, essential, loopback, ssh; /* accepted by the fixed parts */
-	struct zt_count invalid, dropped[3], logged, suppressed, raw_frames; /* dropped: by default policy and direction */
+	struct zt_count invalid, dropped[3], logged, suppressed,
+		raw_frames; /* dropped: by default policy and direction */
 };
 void zt_counters_done(struct zt_counters *c);
 
@@ -38,7 +39,7 @@ struct zt_gap { /* something this engine or kernel does not cover, for `status` 
 	char *what, *why;
 };
 struct zt_caps {
-	bool usable;	/* can this engine enforce here at all? else why_not */
+	bool usable; /* can this engine enforce here at all? else why_not */
 	char *why_not;
 	struct zt_gap *gaps;
 	size_t n_gaps;
@@ -52,6 +53,7 @@ struct zt_foreign { /* tables of others, for `status` */
 
 struct zt_engine {
 	const char *name;
+	bool labels; /* knows programs, supplementary groups and receivers: rules with subjects (see struct zt_subject) */
 	int (*probe)(const char *instance, struct zt_caps *ret);
 	int (*lower)(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d);
 	void (*image_free)(struct zt_image *img);
@@ -86,5 +88,7 @@ void zt_foreign_free(struct zt_foreign *f, size_t n);
 extern const struct zt_engine zt_engine_nft, zt_engine_iptables, zt_engine_memory;
 const struct zt_engine *zt_engine_by_name(const char *name); /* "nft" "iptables" "memory" "auto" (first usable); NULL */
 
-/* Common to the engines: refuses rules with needs (exe, app, container, receiver) by name and line [ZT3001]. */
+/* Engines without labels: refuses rules with subjects (programs, receivers) by name and line [ZT3001]. */
+int zt_engine_refuse_subjects(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);
+/* Common to the engines: refuses rules with needs (app) by name and line [ZT3001]. */
 int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);

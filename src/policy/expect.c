@@ -9,7 +9,7 @@
 struct reading {
 	struct zt_policy_test test;
 	struct zt_fields f, from, to;
-	struct zt_endpoint who; /* the sender as a rule would see it */
+	struct zt_endpoint who, receiver; /* as a rule would see them */
 	bool from_host;
 };
 
@@ -67,21 +67,30 @@ static int one_id(struct zt_load *l, const struct zt_u32_ranges *ids, const stru
 	return 0;
 }
 
-/* Who sends, and with which group when only the user is named: the primary one. */
-static int read_sender(struct zt_load *l, struct reading *r)
+static int one_program(struct zt_load *l, const struct zt_exe_ref *refs, size_t n, char **ret)
 {
-	const struct zt_node *user = zt_field(&r->from, TEST_FROM, USER), *group = zt_field(&r->from, TEST_FROM, GROUP);
-	struct zt_policy_test *t = &r->test;
-	struct zt_who *w;
-	int e = zt_whos_read(l, &r->from, false, &r->who);
+	(void)l;
+	if (n && !(*ret = zt_strdup(refs[0].path)))
+		return -ENOMEM;
+	return 0;
+}
 
-	if (e || !r->who.n_whos)
+/* Who it is, and with which group when only the user is named: the primary one. The keys of who stand first in f. */
+static int read_process(struct zt_load *l, const struct zt_fields *f, struct zt_endpoint *ep, struct zt_test_process *t)
+{
+	const struct zt_node *user = zt_field(f, TEST_FROM, USER), *group = zt_field(f, TEST_FROM, GROUP);
+	const struct zt_who *w;
+	int e = zt_whos_read(l, f, NULL, true, ep);
+
+	if (e || !ep->n_whos)
 		return e;
-	w = &r->who.whos[0];
-	e = one_id(l, &w->uid, user ? user : zt_field(&r->from, TEST_FROM, UID), &t->has_uid, &t->uid);
-	e = zt_also(e, one_id(l, &w->gid, group ? group : zt_field(&r->from, TEST_FROM, GID), &t->has_gid, &t->gid));
+	w = &ep->whos[0];
+	t->given = true;
+	e = one_id(l, &w->uid, user ? user : zt_field(f, TEST_FROM, UID), &t->has_uid, &t->uid);
+	e = zt_also(e, one_id(l, &w->gid, group ? group : zt_field(f, TEST_FROM, GID), &t->has_gid, &t->gid));
 	if (!e && w->n_cgroups && !(t->cgroup = zt_strdup(w->cgroups[0].path)))
 		return -ENOMEM;
+	e = e ?: one_program(l, w->exes, w->n_exes, &t->exe) ?: one_program(l, w->parents, w->n_parents, &t->parent);
 	if (!e && t->has_uid && !t->has_gid && !l->o->no_resolve)
 		t->has_gid = zt_names_uid(l, t->uid, &t->gid) == 0;
 	return e;
@@ -90,7 +99,6 @@ static int read_sender(struct zt_load *l, struct reading *r)
 static int read_from(struct zt_load *l, struct reading *r)
 {
 	const struct zt_node *node = zt_field(&r->f, TEST, FROM), *host;
-	struct zt_fields others;
 	int e;
 
 	if (!node)
@@ -102,10 +110,7 @@ static int read_from(struct zt_load *l, struct reading *r)
 	if (e)
 		return e;
 	e = read_address(l, host, &r->test.src);
-	others = r->from;
-	zt_field_key(&others, TEST_FROM, HOST) = NULL; /* stands where rules have exe: */
-	r->from = others;
-	return zt_also(e, read_sender(l, r));
+	return zt_also(e, read_process(l, &r->from, &r->who, &r->test.from));
 }
 
 static int read_protocol(struct zt_load *l, struct reading *r)
@@ -146,6 +151,7 @@ static int read_to(struct zt_load *l, struct reading *r)
 	if (e)
 		return e;
 	e = read_address(l, zt_field(&r->to, TEST_TO, HOST), &r->test.dst);
+	e = zt_also(e, read_process(l, &r->to, &r->receiver, &r->test.to));
 	e = zt_also(e, read_protocol(l, r));
 	if (!e && r->test.src.family && r->test.dst.family && r->test.src.family != r->test.dst.family)
 		e = zt_complain(l, 1231, node, "one end is IPv4, the other IPv6");
@@ -205,6 +211,7 @@ int zt_tests_read(struct zt_load *l, const struct zt_node *list)
 		int one = read_test(l, node, &r);
 
 		zt_endpoint_done(&r.who);
+		zt_endpoint_done(&r.receiver);
 		if (!one)
 			one = zt_grow(p->tests, l->cap_tests, p->n_tests);
 		if (!one)

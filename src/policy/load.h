@@ -4,7 +4,8 @@
  * Inside the room: what one load of a policy works with, and its stages in order:
  *   include.c   files to trees
  *   names.c     users and groups       hosts.c     addresses, ports, protocols, sets
- *   who.c       identities             schedule.c  times
+ *   who.c       who a process is       program.c   programs, containers
+ *   identities.c named identities      schedule.c  times
  *   rule.c      rules, directions      expect.c    tests
  *   settings.c  settings               policy.c    the driver
  * Functions return 0, -EINVAL after having complained (others go on, so that all errors of a run are seen), or -ENOMEM, which
@@ -56,7 +57,9 @@ struct zt_set {
 struct zt_identity {
 	const struct zt_doc *doc;
 	const struct zt_node *key;
-	struct zt_who who;
+	struct zt_who *whos; /* alternatives */
+	size_t n_whos;
+	enum { ZT_IDENTITY_NEW, ZT_IDENTITY_READING, ZT_IDENTITY_DONE } state;
 	bool used, bad;
 };
 
@@ -122,13 +125,32 @@ int zt_range_read(struct zt_load *l, const struct zt_node *v, uint32_t lo, uint3
 int zt_count_ranges(struct zt_load *l, const struct zt_node *v, size_t n);
 int zt_name_check(struct zt_load *l, const struct zt_node *key, const char *what); /* of a set or an identity */
 
-/* ---- who.c ---- */
-int zt_identities_read(struct zt_load *l, const struct zt_node *node);
-void zt_identities_done(struct zt_load *l);
-/* The keys of who (and identity:) of a mapping of kind from, to or tests.from into ep->whos. */
-int zt_whos_read(struct zt_load *l, const struct zt_fields *f, bool has_identity, struct zt_endpoint *ep);
+/* ---- program.c: lists of programs, containers ---- */
+void zt_exe_refs_done(struct zt_exe_ref **refs, size_t *n);
+int zt_exe_refs_read(struct zt_load *l, const struct zt_node *v, struct zt_exe_ref **refs, size_t *n);
+/* a becomes what is in both lists; an empty list is every program. */
+int zt_exe_refs_and(struct zt_exe_ref **a, size_t *n_a, const struct zt_exe_ref *b, size_t n_b, bool *ret_empty);
+int zt_container_read(struct zt_load *l, struct zt_who *w, const struct zt_node *v);
+
+/* ---- who.c: one conjunction ---- */
+/* The keys of who that stand first in f; test: of a test's mapping. */
+int zt_who_inline(struct zt_load *l, const struct zt_fields *f, bool test, struct zt_who *w, bool *ret_given);
+int zt_who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b,
+	       const struct zt_node *at); /* w: both hold */
+int zt_who_label(struct zt_who *w, const char *text);
+void zt_who_settle(struct zt_who *w); /* sets any */
 void zt_who_done(struct zt_who *w);
 int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char *value, const struct zt_node *at);
+int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path,
+		      char *service); /* takes both */
+
+/* ---- identities.c ---- */
+int zt_identities_read(struct zt_load *l, const struct zt_node *node);	  /* the names of one file */
+int zt_identities_resolve(struct zt_load *l, const struct zt_node *node); /* what they mean, once all names are known */
+void zt_identities_done(struct zt_load *l);
+/* The keys of who of a mapping, and identity: (names, may be NULL), as alternatives into ep->whos. */
+int zt_whos_read(struct zt_load *l, const struct zt_fields *f, const struct zt_node *names, bool test,
+		 struct zt_endpoint *ep);
 
 /* ---- schedule.c ---- */
 int zt_schedule_read(struct zt_load *l, const struct zt_node *node, struct zt_policy_rule *rule);

@@ -68,6 +68,13 @@ static int read_names(struct zt_load *l)
 		if (v)
 			r = zt_also(r, zt_identities_read(l, v));
 	}
+	for (size_t i = 0; i < l->n_sources && r != -ENOMEM; i++) {
+		const struct zt_node *v = zt_field(&l->sources[i]->fields, ROOT, IDENTITIES);
+
+		l->doc = &l->sources[i]->doc;
+		if (v)
+			r = zt_also(r, zt_identities_resolve(l, v));
+	}
 	return r;
 }
 

@@ -34,12 +34,18 @@ struct zt_settings {
 /* A cgroup that a rule names; existence is looked up later, when the ruleset is compiled. */
 struct zt_cgroup_ref {
 	char *path;    /* inside cgroup2, no slash at the ends */
-	char *service; /* the unit it came from, or NULL */
+	char *service; /* the unit or container it came from, or NULL */
 	struct zt_span span;
 };
-/* An identity only a later engine can enforce: {"exe", "/usr/bin/redis-server"}, {"container", …}, {"app", …} */
+/* A program: looked up when the ruleset is compiled. */
+struct zt_exe_ref {
+	char *path;
+	char digest[65]; /* pinned by "PATH@sha256:HEX", else "" */
+	struct zt_span span;
+};
+/* An identity only a later engine can enforce: {"app", "browser"} */
 struct zt_need {
-	const char *key; /* static: "exe" "app" "container" "receiver" … */
+	const char *key; /* static: "app" */
 	char *value;
 	struct zt_span span;
 };
@@ -47,8 +53,10 @@ struct zt_need {
 struct zt_who {
 	bool any; /* user: "*" (or 0 constraints): every sender, sockets without an owner included */
 	struct zt_u32_ranges uid, gid;
-	struct zt_cgroup_ref *cgroups;
+	struct zt_cgroup_ref *cgroups; /* services and containers too */
 	size_t n_cgroups;
+	struct zt_exe_ref *exes, *parents; /* one of: the program, the program of the parent process */
+	size_t n_exes, n_parents;
 	struct zt_need *needs;
 	size_t n_needs;
 	char *label; /* as written, for the From column: "web-user", "@web", "nginx.service", "uid 1000-1999" */
@@ -83,13 +91,17 @@ struct zt_policy_rule {
 };
 
 /* One expectation of `tests:`. Lists are not allowed here: one concrete flow. */
+struct zt_test_process {
+	bool given, has_uid, has_gid;
+	uint32_t uid, gid; /* gid: the user's primary group when only a user was named */
+	char *cgroup;	   /* path or NULL */
+	char *exe, *parent;
+};
 struct zt_policy_test {
 	char *name;
 	struct zt_span span;
 	enum zt_direction dir;
-	bool has_uid, has_gid; /* egress: uid or cgroup or gid is needed */
-	uint32_t uid, gid;     /* gid: the user's primary group when only a user was named */
-	char *cgroup;	       /* path or NULL */
+	struct zt_test_process from, to; /* to: the local receiver */
 	struct zt_addr src,
 		dst;   /* unset (family 0): any address of the family of the other; for egress src may be unset */
 	uint8_t proto; /* default tcp when a port is given */

@@ -29,7 +29,13 @@ void zt_policy_rule_done(struct zt_policy_rule *r)
 void zt_policy_test_done(struct zt_policy_test *t)
 {
 	free(t->name);
-	free(t->cgroup);
+	for (int i = 0; i < 2; i++) {
+		struct zt_test_process *p = i ? &t->to : &t->from;
+
+		free(p->cgroup);
+		free(p->exe);
+		free(p->parent);
+	}
 	*t = (struct zt_policy_test){0};
 }
 

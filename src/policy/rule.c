@@ -82,7 +82,7 @@ static int read_from(struct zt_load *l, struct reading *r)
 				      "user: \"*\" is everybody on this host, host: any is everywhere");
 	r->rule.from.given = true;
 	e = zt_fields_read(l->doc, ZT_MAP_FROM, node, false, &r->from, l->d);
-	e = zt_also(e, zt_whos_read(l, &r->from, true, &r->rule.from));
+	e = zt_also(e, zt_whos_read(l, &r->from, zt_field(&r->from, FROM, IDENTITY), false, &r->rule.from));
 	return zt_also(e, read_host(l, zt_field(&r->from, FROM, HOST), &r->rule.from));
 }
 
@@ -118,7 +118,7 @@ static int read_to(struct zt_load *l, struct reading *r)
 		return empty_endpoint(l, node, "to", "leave it out for everywhere, or write host: any");
 	r->rule.to.given = true;
 	e = zt_fields_read(l->doc, ZT_MAP_TO, node, false, &r->to, l->d);
-	e = zt_also(e, zt_whos_read(l, &r->to, true, &r->rule.to));
+	e = zt_also(e, zt_whos_read(l, &r->to, zt_field(&r->to, TO, IDENTITY), false, &r->rule.to));
 	e = zt_also(e, read_host(l, zt_field(&r->to, TO, HOST), &r->rule.to));
 	port = zt_field(&r->to, TO, PORT);
 	if (port) {
@@ -180,35 +180,6 @@ static int read_direction(struct zt_load *l, struct reading *r)
 		return -EINVAL;
 	}
 	return v ? check_direction(l, r) : 0;
-}
-
-/* Only an engine that knows both ends can look at the receiver: each alternative of from carries that as a need. */
-static int need_receiver(struct zt_load *l, struct reading *r)
-{
-	struct zt_endpoint *from = &r->rule.from;
-	const struct zt_endpoint *to = &r->rule.to;
-	ZT_STRBUF struct zt_strbuf text = {0};
-	int e = 0;
-
-	for (size_t i = 0; i < to->n_whos; i++) {
-		if (to->whos[i].any)
-			return 0;
-		zt_strbuf_printf(&text, "%s%s", i ? "," : "", to->whos[i].label);
-	}
-	if (!to->n_whos)
-		return 0;
-	if (!from->n_whos) {
-		from->whos = zt_new(struct zt_who, 1);
-		if (!from->whos)
-			return -ENOMEM;
-		from->n_whos = 1;
-		from->whos[0].label = zt_strdup(from->host_text ? from->host_text : "*");
-	}
-	for (size_t i = 0; !e && i < from->n_whos; i++) {
-		from->whos[i].any = false;
-		e = zt_who_need(l, &from->whos[i], "receiver", zt_strbuf_cstr(&text), zt_field_key(&r->f, RULE, TO));
-	}
-	return zt_strbuf_error(&text) || !from->whos[0].label ? -ENOMEM : e;
 }
 
 /* ---- the rest ---- */
@@ -311,7 +282,7 @@ static int read_rule(struct zt_load *l, struct reading *r)
 	e = zt_also(e, read_priority(r));
 	e = zt_also(e, read_times(l, r));
 	e = zt_also(e, read_action(l, r));
-	return e ? e : need_receiver(l, r);
+	return e;
 }
 
 static int keep(struct zt_load *l, struct zt_policy_rule *rule)

@@ -8,7 +8,7 @@
 #include "policy/load.h"
 
 /* Places of the keys of who in every mapping that has them. */
-enum { USER, UID, GROUP, GID, CGROUP, SERVICE, EXE, APP, CONTAINER, WHO_KEYS, IDENTITY = WHO_KEYS };
+enum { USER, UID, GROUP, GID, CGROUP, SERVICE, EXE, PARENT, CONTAINER, APP, WHO_KEYS, TEST_KEYS = APP };
 #define SAME_PLACES(M)                                                                                          \
 	static_assert(ZT_K_##M##_USER - ZT_K_##M##_FIRST == USER && ZT_K_##M##_GID - ZT_K_##M##_FIRST == GID && \
 			      ZT_K_##M##_SERVICE - ZT_K_##M##_FIRST == SERVICE,                                 \
@@ -17,9 +17,19 @@ SAME_PLACES(FROM);
 SAME_PLACES(TO);
 SAME_PLACES(IDENTITY);
 SAME_PLACES(TEST_FROM);
-static_assert(ZT_K_FROM_CONTAINER - ZT_K_FROM_FIRST == CONTAINER && ZT_K_FROM_IDENTITY - ZT_K_FROM_FIRST == IDENTITY &&
-		      ZT_K_TO_IDENTITY - ZT_K_TO_FIRST == IDENTITY,
-	      "then the later ones and identity");
+SAME_PLACES(TEST_TO);
+#define SAME_PROGRAMS(M)                                                                                            \
+	static_assert(ZT_K_##M##_EXE - ZT_K_##M##_FIRST == EXE && ZT_K_##M##_PARENT - ZT_K_##M##_FIRST == PARENT && \
+			      ZT_K_##M##_CONTAINER - ZT_K_##M##_FIRST == CONTAINER,                                 \
+		      "then programs")
+SAME_PROGRAMS(FROM);
+SAME_PROGRAMS(TO);
+SAME_PROGRAMS(IDENTITY);
+SAME_PROGRAMS(TEST_FROM);
+SAME_PROGRAMS(TEST_TO);
+static_assert(ZT_K_FROM_APP - ZT_K_FROM_FIRST == APP && ZT_K_TO_APP - ZT_K_TO_FIRST == APP &&
+		      ZT_K_IDENTITY_APP - ZT_K_IDENTITY_FIRST == APP,
+	      "then the later ones");
 
 enum { ID_MAX = 4294967294u, NOBODY = UINT32_MAX };
 
@@ -33,6 +43,8 @@ void zt_who_done(struct zt_who *w)
 	}
 	for (size_t i = 0; i < w->n_needs; i++)
 		free(w->needs[i].value);
+	zt_exe_refs_done(&w->exes, &w->n_exes);
+	zt_exe_refs_done(&w->parents, &w->n_parents);
 	free(w->cgroups);
 	free(w->needs);
 	free(w->label);
@@ -87,7 +99,7 @@ static int add_account(struct zt_load *l, const struct zt_node *v, bool group, b
 	return r ? r : zt_u32_ranges_add(ret, a->id, a->id);
 }
 
-static int add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path, char *service)
+int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path, char *service)
 {
 	struct zt_cgroup_ref *bigger = path ? zt_realloc(w->cgroups, (w->n_cgroups + 1) * sizeof(*bigger)) : NULL;
 
@@ -128,7 +140,7 @@ static int read_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node
 	while (n > skip && v->text[n - 1] == '/')
 		n--;
 	if (path_ok(v->text + skip, n - skip) && strncmp(v->text, "/sys/fs/cgroup", 14) != 0)
-		return add_cgroup(l, w, v, zt_strndup(v->text + skip, n - skip), NULL);
+		return zt_who_add_cgroup(l, w, v, zt_strndup(v->text + skip, n - skip), NULL);
 	(void)zt_complain(l, 1218, v, "\"%s\" is not a path of a control group", zt_shown(v)); /* the result follows */
 	zt_diag_hint(
 		l->d,
@@ -177,7 +189,7 @@ static int read_service(struct zt_load *l, struct zt_who *w, const struct zt_nod
 		if (zt_strmap_put(&l->services, v->text, path) == 0)
 			ZT_TAKE(path);
 	}
-	return add_cgroup(l, w, v, unit ? zt_strdup(known) : NULL, unit);
+	return zt_who_add_cgroup(l, w, v, unit ? zt_strdup(known) : NULL, unit);
 }
 
 int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char *value, const struct zt_node *at)
@@ -196,15 +208,8 @@ int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char
 static int read_need(struct zt_load *l, struct zt_who *w, const struct zt_node *v, const char *key)
 {
 	ZT_FREE char *value = zt_as_written(v);
-	int r = 0;
 
-	for (const struct zt_node *i = zt_first(v); i && !strcmp(key, "exe"); i = zt_next(v, i)) {
-		if (i->text[0] == '/')
-			continue;
-		r = zt_complain(l, 1237, i, "\"%s\" is not an absolute path", zt_shown(i));
-		zt_diag_hint(l->d, "for example exe: /usr/bin/redis-server");
-	}
-	return r ? r : value ? zt_who_need(l, w, key, value, v) : -ENOMEM;
+	return value ? zt_who_need(l, w, key, value, v) : -ENOMEM;
 }
 
 /* ---- both of two must hold ---- */
@@ -301,7 +306,7 @@ static int intersect_cgroups(struct zt_who *w, const struct zt_who *b, bool *ret
 	return r;
 }
 
-static int add_label(struct zt_who *w, const char *text)
+int zt_who_label(struct zt_who *w, const char *text)
 {
 	char *joined = w->label ? zt_asprintf("%s %s", w->label, text) : zt_strdup(text);
 
@@ -312,23 +317,32 @@ static int add_label(struct zt_who *w, const char *text)
 	return 0;
 }
 
-static int who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b, const struct zt_node *at)
+int zt_who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b, const struct zt_node *at)
 {
-	bool no_uid = false, no_gid = false, no_cgroup = false;
+	bool no_uid = false, no_gid = false, no_cgroup = false, no_exe = false, no_parent = false;
 	int r = intersect_ids(&w->uid, &b->uid, &no_uid);
 
 	r = r ?: intersect_ids(&w->gid, &b->gid, &no_gid);
 	r = r ?: intersect_cgroups(w, b, &no_cgroup);
+	r = r ?: zt_exe_refs_and(&w->exes, &w->n_exes, b->exes, b->n_exes, &no_exe);
+	r = r ?: zt_exe_refs_and(&w->parents, &w->n_parents, b->parents, b->n_parents, &no_parent);
 	for (size_t i = 0; !r && i < b->n_needs; i++)
 		r = zt_who_need(l, w, b->needs[i].key, b->needs[i].value, at);
 	if (r)
 		return r;
-	if (no_uid || no_gid || no_cgroup)
+	if (no_uid || no_gid || no_cgroup || no_exe || no_parent)
 		return never(l, at,
-			     no_uid   ? "the users exclude each other"
-			     : no_gid ? "the groups exclude each other"
-				      : "the control groups exclude each other");
+			     no_uid	 ? "the users exclude each other"
+			     : no_gid	 ? "the groups exclude each other"
+			     : no_cgroup ? "the control groups exclude each other"
+			     : no_exe	 ? "the programs exclude each other"
+					 : "the parents' programs exclude each other");
 	return 0;
+}
+
+void zt_who_settle(struct zt_who *w)
+{
+	w->any = !w->uid.n && !w->gid.n && !w->n_cgroups && !w->n_exes && !w->n_parents && !w->n_needs;
 }
 
 /* ---- the keys ---- */
@@ -349,7 +363,7 @@ static int read_ids(struct zt_load *l, struct zt_who *w, unsigned slot, const st
 	if (r || any)
 		return r;
 	*(group ? &b.gid : &b.uid) = ids; /* borrowed */
-	return who_and(l, w, &b, v);
+	return zt_who_and(l, w, &b, v);
 }
 
 static int read_cgroups(struct zt_load *l, struct zt_who *w, unsigned slot, const struct zt_node *v)
@@ -358,18 +372,33 @@ static int read_cgroups(struct zt_load *l, struct zt_who *w, unsigned slot, cons
 	int r = 0;
 
 	for (const struct zt_node *i = zt_first(v); i && r != -ENOMEM; i = zt_next(v, i))
-		r = zt_also(r, slot == SERVICE ? read_service(l, &b, i) : read_cgroup(l, &b, i));
-	return r ? r : who_and(l, w, &b, v);
+		r = zt_also(r, slot == SERVICE	   ? read_service(l, &b, i)
+			       : slot == CONTAINER ? zt_container_read(l, &b, i)
+						   : read_cgroup(l, &b, i));
+	return r ? r : zt_who_and(l, w, &b, v);
+}
+
+static int read_programs(struct zt_load *l, struct zt_who *w, unsigned slot, const struct zt_node *v)
+{
+	ZT_CLEANUP(zt_who_done) struct zt_who b = {0};
+	int r = slot == EXE ? zt_exe_refs_read(l, v, &b.exes, &b.n_exes)
+			    : zt_exe_refs_read(l, v, &b.parents, &b.n_parents);
+
+	return r ? r : zt_who_and(l, w, &b, v);
 }
 
 static int label_key(struct zt_who *w, unsigned slot, const struct zt_node *v)
 {
-	static const char *const words[] = {[USER] = "",    [UID] = "uid ",	  [GROUP] = "group ",
-					    [GID] = "gid ", [CGROUP] = "cgroup ", [SERVICE] = "",
-					    [EXE] = "",	    [APP] = "app ",	  [CONTAINER] = "container "};
-	ZT_FREE char *text = zt_as_written(v), *label = text ? zt_asprintf("%s%s", words[slot], text) : NULL;
+	static const char *const words[] = {
+		[USER] = "",	[UID] = "uid ", [GROUP] = "group ",   [GID] = "gid ", [CGROUP] = "cgroup ",
+		[SERVICE] = "", [EXE] = "",	[PARENT] = "parent ", [APP] = "app ", [CONTAINER] = "container "};
+	ZT_FREE char *text = zt_as_written(v), *label = NULL;
+	char *pin = text ? strstr(text, "@sha256:") : NULL;
 
-	return label ? add_label(w, label) : -ENOMEM;
+	if (pin && (slot == EXE || slot == PARENT))
+		*pin = 0;
+	label = text ? zt_asprintf("%s%s", words[slot], text) : NULL;
+	return label ? zt_who_label(w, label) : -ENOMEM;
 }
 
 static int read_key(struct zt_load *l, struct zt_who *w, unsigned slot, const struct zt_node *v)
@@ -380,162 +409,23 @@ static int read_key(struct zt_load *l, struct zt_who *w, unsigned slot, const st
 		return r;
 	if (slot <= GID)
 		return read_ids(l, w, slot, v);
-	if (slot <= SERVICE)
+	if (slot <= SERVICE || slot == CONTAINER)
 		return read_cgroups(l, w, slot, v);
-	return read_need(l, w, v, slot == EXE ? "exe" : slot == APP ? "app" : "container");
+	return slot == APP ? read_need(l, w, v, "app") : read_programs(l, w, slot, v);
 }
 
-static int read_inline(struct zt_load *l, const struct zt_fields *f, struct zt_who *w, bool *ret_given)
+int zt_who_inline(struct zt_load *l, const struct zt_fields *f, bool test, struct zt_who *w, bool *ret_given)
 {
+	unsigned n = test ? TEST_KEYS : WHO_KEYS;
 	int r = 0;
 
 	*ret_given = false;
-	for (unsigned slot = 0; slot < WHO_KEYS && r != -ENOMEM; slot++) {
+	for (unsigned slot = 0; slot < n && r != -ENOMEM; slot++) {
 		if (!f->keys[slot])
 			continue;
 		*ret_given = true;
 		r = zt_also(r, read_key(l, w, slot, f->keys[slot]->value));
 	}
-	w->any = !w->uid.n && !w->gid.n && !w->n_cgroups && !w->n_needs;
+	zt_who_settle(w);
 	return r;
-}
-
-/* ---- identities ---- */
-static struct zt_identity *identity_find(struct zt_load *l, const struct zt_node *v)
-{
-	struct zt_identity *id = zt_strmap_get(&l->identities, v->text + (v->text[0] == '@'));
-	ZT_FREE const char **names = NULL;
-	const char *near;
-	size_t n = 0;
-
-	if (id) {
-		id->used = true;
-		return id;
-	}
-	(void)zt_complain(l, 1216, v, "there is no identity \"%s\"", zt_shown(v)); /* NULL says it */
-	names = zt_new(const char *, l->identities.n + 1);
-	for (size_t i = 0; names && i < l->identities.cap; i++)
-		if (l->identities.v[i].key)
-			names[n++] = l->identities.v[i].key;
-	near = names ? zt_str_nearest(v->text, names, n) : NULL;
-	if (near)
-		zt_diag_hint(l->d, "did you mean \"%s\"?", near);
-	else
-		zt_diag_hint(l->d, "identities are named under identities:");
-	return NULL;
-}
-
-static int who_copy(struct zt_load *l, struct zt_who *dst, const struct zt_who *src, const struct zt_node *at)
-{
-	int r = who_and(l, dst, src, at);
-
-	if (!r && src->label)
-		r = add_label(dst, src->label);
-	return r;
-}
-
-static int add_who(struct zt_endpoint *ep, struct zt_who *w)
-{
-	struct zt_who *bigger = zt_realloc(ep->whos, (ep->n_whos + 1) * sizeof(*bigger));
-
-	if (!bigger)
-		return -ENOMEM;
-	ep->whos = bigger;
-	ep->whos[ep->n_whos++] = *w;
-	*w = (struct zt_who){0};
-	return 0;
-}
-
-static int add_alternative(struct zt_load *l, const struct zt_node *v, const struct zt_who *base,
-			   struct zt_endpoint *ep)
-{
-	const struct zt_identity *id = identity_find(l, v);
-	ZT_CLEANUP(zt_who_done) struct zt_who w = {0};
-	ZT_FREE char *label = id ? zt_asprintf("@%s", id->key->text) : NULL;
-	int r;
-
-	if (!id || id->bad)
-		return -EINVAL;
-	r = who_copy(l, &w, base, v);
-	if (!r)
-		r = who_and(l, &w, &id->who, v);
-	if (!r)
-		r = label ? add_label(&w, label) : -ENOMEM;
-	w.any = !w.uid.n && !w.gid.n && !w.n_cgroups && !w.n_needs;
-	return r ? r : zt_count_ranges(l, v, w.uid.n + w.gid.n + w.n_cgroups) ?: add_who(ep, &w);
-}
-
-int zt_whos_read(struct zt_load *l, const struct zt_fields *f, bool has_identity, struct zt_endpoint *ep)
-{
-	const struct zt_node *names = has_identity ? zt_value_of(f->keys[IDENTITY]) : NULL;
-	ZT_CLEANUP(zt_who_done) struct zt_who w = {0};
-	bool given;
-	int r = read_inline(l, f, &w, &given);
-
-	for (const struct zt_node *i = zt_first(names); i && r != -ENOMEM; i = zt_next(names, i))
-		r = zt_also(r, add_alternative(l, i, &w, ep));
-	return r || names || !given ? r : add_who(ep, &w);
-}
-
-static int identity_add(struct zt_load *l, const struct zt_node *key)
-{
-	const struct zt_identity *before = zt_strmap_get(&l->identities, key->text);
-	struct zt_identity *id;
-
-	if (before) {
-		(void)zt_complain(l, 1234, key, "there is an identity \"%s\" already",
-				  zt_shown(key)); /* the result follows */
-		zt_diag_hint(l->d, "%s, line %u", before->doc->name, before->key->line + 1);
-		return -EINVAL;
-	}
-	id = zt_new(struct zt_identity, 1);
-	if (!id || zt_strmap_put(&l->identities, key->text, id) < 0) {
-		free(id);
-		return -ENOMEM;
-	}
-	*id = (struct zt_identity){.doc = l->doc, .key = key};
-	return 0;
-}
-
-static int identity_fill(struct zt_load *l, struct zt_identity *id)
-{
-	struct zt_fields f;
-	bool given;
-	int r = zt_fields_read(l->doc, ZT_MAP_IDENTITY, id->key->value, false, &f, l->d);
-
-	r = zt_also(r, read_inline(l, &f, &id->who, &given));
-	if (!r && !given) {
-		r = zt_complain(l, 1216, id->key, "the identity \"%s\" says nothing", zt_shown(id->key));
-		zt_diag_hint(l->d, "for example %s: {user: web-user, service: nginx.service}", zt_shown(id->key));
-	}
-	id->bad = r != 0;
-	return r;
-}
-
-int zt_identities_read(struct zt_load *l, const struct zt_node *node)
-{
-	int r = 0;
-
-	for (const struct zt_node *key = node->first; key && r != -ENOMEM; key = key->next) {
-		int e = zt_name_check(l, key, "an identity");
-
-		e = zt_also(e, identity_add(l, key));
-		if (!e)
-			e = identity_fill(l, zt_strmap_get(&l->identities, key->text));
-		r = zt_also(r, e);
-	}
-	return r;
-}
-
-void zt_identities_done(struct zt_load *l)
-{
-	for (size_t i = 0; i < l->identities.cap; i++) {
-		struct zt_identity *id = l->identities.v[i].value;
-
-		if (id) {
-			zt_who_done(&id->who);
-			free(id);
-		}
-	}
-	zt_strmap_done(&l->identities);
 }

@@ -3,14 +3,7 @@
 
 #include "base/mem.h"
 #include "identity/identity.h"
-#include "ruleset/ruleset.h"
-
-struct compile {
-	const struct zt_policy *p;
-	const struct zt_compile_options *o;
-	struct zt_ruleset *rs;
-	struct zt_diags *d;
-};
+#include "ruleset/compile.h"
 
 /* ---- hosts: by family, and what of them is this host's loopback ---- */
 struct hosts {
@@ -98,17 +91,16 @@ static uint32_t depth(const char *path)
 	return n;
 }
 
-static int add_cgroup(struct compile *c, const struct zt_policy_rule *pr, const struct zt_cgroup_ref *ref, struct zt_match *m)
+static int add_cgroup(struct compile *c, const struct zt_policy_rule *pr, const struct zt_cgroup_ref *ref,
+		      struct zt_cgroup *cg)
 {
 	const char *root = c->o->cgroup_root;
-	struct zt_cgroup *cg = &m->cgroups[m->n_cgroups];
 	unsigned level = 0;
 	int r;
 
 	cg->path = root && *root ? zt_asprintf("%s/%s", root, ref->path) : zt_strdup(ref->path);
 	if (!cg->path)
 		return -ENOMEM;
-	m->n_cgroups++;
 	cg->level = depth(cg->path);
 	if (c->o->offline)
 		return 0;
@@ -118,24 +110,28 @@ static int add_cgroup(struct compile *c, const struct zt_policy_rule *pr, const 
 		return 0;
 	}
 	cg->id = 0;
-	(void)zt_diag(c->d, ZT_WARNING, 2001, &ref->span, "rule \"%s\": cgroup \"%s\" does not exist now%s%s", pr->name, cg->path,
-		      ref->service ? ", service not running: " : "", ref->service ? ref->service : "");
+	(void)zt_diag(c->d, ZT_WARNING, 2001, &ref->span, "rule \"%s\": cgroup \"%s\" does not exist now%s%s", pr->name,
+		      cg->path, ref->service ? ", service not running: " : "", ref->service ? ref->service : "");
 	zt_diag_hint(c->d, "the rule matches nothing until it exists; `zt-segment refresh` brings it in then");
 	return 0;
 }
 
-static int add_cgroups(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who, struct zt_match *m)
+static int add_cgroups(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
+		       struct zt_cgroup **ret, size_t *ret_n)
 {
 	int r = 0;
 
 	if (!who->n_cgroups)
 		return 0;
-	m->cgroups = zt_new(struct zt_cgroup, who->n_cgroups);
-	if (!m->cgroups)
+	*ret = zt_new(struct zt_cgroup, who->n_cgroups);
+	if (!*ret)
 		return -ENOMEM;
-	for (size_t i = 0; !r && i < who->n_cgroups; i++)
-		r = add_cgroup(c, pr, &who->cgroups[i], m);
-	qsort(m->cgroups, m->n_cgroups, sizeof(*m->cgroups), compare_cgroups);
+	for (size_t i = 0; !r && i < who->n_cgroups; i++) {
+		r = add_cgroup(c, pr, &who->cgroups[i], &(*ret)[i]);
+		*ret_n += (*ret)[i].path != NULL;
+	}
+	if (!r)
+		qsort(*ret, *ret_n, sizeof(**ret), compare_cgroups);
 	return r;
 }
 
@@ -167,13 +163,19 @@ static uint32_t file_index(const struct compile *c, const struct zt_policy_rule 
 	return 0;
 }
 
-static int set_texts(struct zt_rule *rule, const struct zt_policy_rule *pr, const struct zt_who *who)
+static int set_texts(struct zt_rule *rule, const struct zt_policy_rule *pr, const struct zt_who *who,
+		     const struct zt_who *receiver)
 {
-	const char *proto = pr->proto.n == 1 && pr->proto.v[0].lo == pr->proto.v[0].hi ? zt_proto_name((uint8_t)pr->proto.v[0].lo) : NULL;
+	const char *proto = pr->proto.n == 1 && pr->proto.v[0].lo == pr->proto.v[0].hi
+				    ? zt_proto_name((uint8_t)pr->proto.v[0].lo)
+				    : NULL;
 	ZT_STRBUF struct zt_strbuf to = {0};
 
 	rule->from_text = zt_strdup(who && who->label ? who->label : pr->from.host_text ? pr->from.host_text : "*");
-	zt_strbuf_str(&to, pr->to.host_text ? pr->to.host_text : "*");
+	if (receiver && receiver->label && !receiver->any)
+		zt_strbuf_printf(&to, pr->to.host_text ? "%s at " : "%s", receiver->label);
+	if (pr->to.host_text || !to.len)
+		zt_strbuf_str(&to, pr->to.host_text ? pr->to.host_text : "*");
 	if (pr->port_text)
 		zt_strbuf_printf(&to, ":%s", pr->port_text);
 	if (proto)
@@ -185,7 +187,7 @@ static int set_texts(struct zt_rule *rule, const struct zt_policy_rule *pr, cons
 }
 
 static int set_head(struct compile *c, struct zt_rule *rule, const struct zt_policy_rule *pr, const struct zt_who *who,
-		    enum zt_direction dir, uint32_t part)
+		    const struct zt_who *receiver, enum zt_direction dir, uint32_t part)
 {
 	rule->id = zt_strdup(pr->name);
 	rule->part = part;
@@ -205,42 +207,52 @@ static int set_head(struct compile *c, struct zt_rule *rule, const struct zt_pol
 		memcpy(rule->windows, pr->windows, pr->n_windows * sizeof(*rule->windows));
 		rule->n_windows = pr->n_windows;
 	}
-	if (who && who->n_needs) {
-		rule->needs = zt_new(struct zt_need, who->n_needs);
-		if (!rule->needs)
-			return -ENOMEM;
-		memcpy(rule->needs, who->needs, who->n_needs * sizeof(*rule->needs));
-		rule->n_needs = who->n_needs;
-	}
-	return set_texts(rule, pr, who);
+	return (who ? zt_compile_needs(rule, who) : 0) ?: set_texts(rule, pr, who, receiver);
 }
 
 static int set_who(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who, struct zt_match *m)
 {
 	int r = who ? zt_u32_ranges_copy(&m->uid, &who->uid) : 0;
 
-	if (!r && who)
+	if (!r && who && !zt_who_needs_subject(who, c->o->labels))
 		r = zt_u32_ranges_copy(&m->gid, &who->gid);
 	zt_u32_ranges_normalise(&m->uid);
 	zt_u32_ranges_normalise(&m->gid);
-	return r ? r : who ? add_cgroups(c, pr, who, m) : 0;
+	r = r ? r : who ? add_cgroups(c, pr, who, &m->cgroups, &m->n_cgroups) : 0;
+	return r ? r : who && zt_who_needs_subject(who, c->o->labels) ? zt_compile_subject(c, pr, who, m, &m->from) : 0;
+}
+
+static int set_receiver(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
+			struct zt_rule *rule)
+{
+	struct zt_match m = {0}; /* only its cgroups: of the receiver */
+	int r = add_cgroups(c, pr, who, &m.cgroups, &m.n_cgroups);
+
+	r = r ?: zt_compile_subject(c, pr, who, &m, &rule->match.to);
+	zt_match_done(&m);
+	return r ?: zt_compile_needs(rule, who);
 }
 
 /* src and dst are by family already; given says whether the policy named any. */
-static int add_rule(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who, enum zt_direction dir, uint32_t part,
-		    const struct hosts *src, bool src_given, const struct hosts *dst)
+static int add_rule(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
+		    const struct zt_who *receiver, enum zt_direction dir, uint32_t part, const struct hosts *src,
+		    bool src_given, const struct hosts *dst)
 {
 	struct zt_rule *rule = zt_ruleset_add(c->rs);
-	uint8_t families = families_of(src, src_given) & families_of(dst, pr->to.host_given) & families_of_proto(&pr->proto);
-	int r = rule ? set_head(c, rule, pr, who, dir, part) : -ENOMEM;
+	uint8_t families = families_of(src, src_given) & families_of(dst, pr->to.host_given) &
+			   families_of_proto(&pr->proto);
+	int r = rule ? set_head(c, rule, pr, who, receiver, dir, part) : -ENOMEM;
 
 	if (!r && !families) {
-		(void)zt_diag(c->d, ZT_ERROR, 2002, &pr->span, "rule \"%s\": source, destination and protocol share no IP version", pr->name);
+		(void)zt_diag(c->d, ZT_ERROR, 2002, &pr->span,
+			      "rule \"%s\": source, destination and protocol share no IP version", pr->name);
 		zt_diag_hint(c->d, "one names IPv4 only and the other IPv6 only: the rule could never match");
 		return -EINVAL;
 	}
 	if (!r)
 		r = set_who(c, pr, who, &rule->match);
+	if (!r && receiver && !receiver->any)
+		r = set_receiver(c, pr, receiver, rule);
 	if (r < 0)
 		return r;
 	rule->match.families = families;
@@ -259,7 +271,8 @@ static int add_rule(struct compile *c, const struct zt_policy_rule *pr, const st
 }
 
 /* A rule from hosts only: other machines come in, addresses of loopback are local processes and go out. */
-static int add_inbound(struct compile *c, const struct zt_policy_rule *pr, const struct hosts *dst, const struct zt_who *who, uint32_t *part)
+static int add_inbound(struct compile *c, const struct zt_policy_rule *pr, const struct hosts *dst,
+		       const struct zt_who *receiver, uint32_t *part)
 {
 	ZT_CLEANUP(zt_addr_ranges_done) struct zt_addr_ranges near = {0}, far = {0};
 	ZT_CLEANUP(hosts_done) struct hosts local = {0}, remote = {0};
@@ -267,26 +280,28 @@ static int add_inbound(struct compile *c, const struct zt_policy_rule *pr, const
 
 	r = r ?: split_families(&near, &local) ?: split_families(&far, &remote);
 	if (!r && (far.n || !near.n))
-		r = add_rule(c, pr, who, ZT_DIR_INGRESS, (*part)++, &remote, pr->from.host_given, dst);
+		r = add_rule(c, pr, NULL, receiver, ZT_DIR_INGRESS, (*part)++, &remote, pr->from.host_given, dst);
 	if (!r && near.n)
-		r = add_rule(c, pr, who, ZT_DIR_EGRESS, (*part)++, &local, true, dst);
+		r = add_rule(c, pr, NULL, receiver, ZT_DIR_EGRESS, (*part)++, &local, true, dst);
 	return r;
 }
 
+/* Alternatives of senders and of receivers multiply. */
 static int compile_rule(struct compile *c, const struct zt_policy_rule *pr)
 {
 	ZT_CLEANUP(hosts_done) struct hosts src = {0}, dst = {0};
-	size_t n = pr->from.n_whos ? pr->from.n_whos : 1;
+	size_t n = pr->from.n_whos ? pr->from.n_whos : 1, m = pr->to.n_whos ? pr->to.n_whos : 1;
 	uint32_t part = 0;
 	int r = split_families(&pr->from.hosts, &src) ?: split_families(&pr->to.hosts, &dst);
 
-	for (size_t i = 0; !r && i < n; i++) {
-		const struct zt_who *who = pr->from.n_whos ? &pr->from.whos[i] : NULL;
+	for (size_t i = 0; !r && i < n * m; i++) {
+		const struct zt_who *who = pr->from.n_whos ? &pr->from.whos[i / m] : NULL;
+		const struct zt_who *receiver = pr->to.n_whos ? &pr->to.whos[i % m] : NULL;
 
 		if (pr->dir == ZT_DIR_INGRESS)
-			r = add_inbound(c, pr, &dst, who, &part);
+			r = add_inbound(c, pr, &dst, receiver, &part);
 		else
-			r = add_rule(c, pr, who, pr->dir, part++, &src, pr->from.host_given, &dst);
+			r = add_rule(c, pr, who, receiver, pr->dir, part++, &src, pr->from.host_given, &dst);
 	}
 	return r;
 }
@@ -294,7 +309,8 @@ static int compile_rule(struct compile *c, const struct zt_policy_rule *pr)
 /* ---- the whole ---- */
 static int compare_priority(const void *a, const void *b)
 {
-	const struct zt_policy_rule *x = *(const struct zt_policy_rule *const *)a, *y = *(const struct zt_policy_rule *const *)b;
+	const struct zt_policy_rule *x = *(const struct zt_policy_rule *const *)a,
+				    *y = *(const struct zt_policy_rule *const *)b;
 
 	if (x->priority != y->priority)
 		return x->priority < y->priority ? -1 : 1;
@@ -331,7 +347,8 @@ static int compile_head(struct compile *c)
 
 	rs->settings = c->p->settings;
 	rs->settings.log_prefix = prefix;
-	r = set_string(&rs->settings.log_prefix, c->p->settings.log_prefix ? c->p->settings.log_prefix : "ZT-BLOCKED: ");
+	r = set_string(&rs->settings.log_prefix,
+		       c->p->settings.log_prefix ? c->p->settings.log_prefix : "ZT-BLOCKED: ");
 	r = r ?: set_string(&rs->instance, c->o->instance ? c->o->instance : "default");
 	r = r ?: set_string(&rs->policy_name, c->p->name ? c->p->name : "");
 	rs->files = zt_new(char *, c->p->n_files + 1);
@@ -349,11 +366,12 @@ static int compile_head(struct compile *c)
 	return r;
 }
 
-int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_options *o, struct zt_ruleset **ret, struct zt_diags *d)
+int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_options *o, struct zt_ruleset **ret,
+		       struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	ZT_FREE const struct zt_policy_rule **order = sorted(p);
-	struct compile c = {.p = p, .o = o, .d = d};
+	ZT_CLEANUP(zt_compile_done) struct compile c = {.p = p, .o = o, .d = d};
 	int r = order ? zt_ruleset_new(&rs) : -ENOMEM;
 
 	c.rs = rs;

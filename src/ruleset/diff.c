@@ -87,7 +87,7 @@ static int diff_rules(const struct zt_ruleset *before, const struct zt_ruleset *
 	ZT_FREE const struct zt_rule **old = sorted_rules(before), **new = sorted_rules(after);
 	ZT_FREE uint32_t *places = zt_new(uint32_t, after->n_rules + 1);
 	ZT_FREE bool *keep = zt_new(bool, after->n_rules + 1);
-	int r = old && new && places && keep ? 0 : -ENOMEM;
+	int r = old && new &&places &&keep ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !r && i < n_before; i++)
 		if (!find(&before->rules[i], new, after->n_rules))
@@ -128,15 +128,18 @@ static const char *yes(bool v)
 static void say_ports(struct zt_strbuf *out, const struct zt_u32_ranges *l)
 {
 	for (size_t i = 0; i < l->n; i++)
-		zt_strbuf_printf(out, l->v[i].lo == l->v[i].hi ? "%s%u" : "%s%u-%u", i ? "," : "", l->v[i].lo, l->v[i].hi);
+		zt_strbuf_printf(out, l->v[i].lo == l->v[i].hi ? "%s%u" : "%s%u-%u", i ? "," : "", l->v[i].lo,
+				 l->v[i].hi);
 	if (!l->n)
 		zt_strbuf_str(out, "none");
 }
 
 static int diff_settings(const struct zt_ruleset *a, const struct zt_ruleset *b, struct zt_diff *d)
 {
-	static const char *const def[] = {"deny", "allow"}, *const mode[] = {"enforce", "observe"}, *const block[] = {"reject", "drop"};
-	static const char *const loopback[] = {"enforce", "observe", "allow"}, *const unit[] = {"second", "minute", "hour", "day"};
+	static const char *const def[] = {"deny", "allow"}, *const mode[] = {"enforce", "observe"},
+				 *const block[] = {"reject", "drop"};
+	static const char *const loopback[] = {"enforce", "observe", "allow"}, *const unit[] = {"second", "minute",
+												"hour", "day"};
 	const struct zt_settings *x = &a->settings, *y = &b->settings;
 	ZT_STRBUF struct zt_strbuf out = {0}, p = {0}, q = {0};
 	char limit_a[40], limit_b[40];
@@ -212,15 +215,38 @@ static void text_addrs(struct zt_strbuf *out, const struct zt_match *m, bool src
 static void text_proto(struct zt_strbuf *out, const struct zt_match *m)
 {
 	for (size_t i = 0; i < m->proto.n; i++) {
-		const char *name = m->proto.v[i].lo == m->proto.v[i].hi ? zt_proto_name((uint8_t)m->proto.v[i].lo) : NULL;
+		const char *name = m->proto.v[i].lo == m->proto.v[i].hi ? zt_proto_name((uint8_t)m->proto.v[i].lo)
+									: NULL;
 
 		if (name)
 			zt_strbuf_printf(out, "%s%s", i ? "," : " ", name);
 		else
-			zt_strbuf_printf(out, m->proto.v[i].lo == m->proto.v[i].hi ? "%s%u" : "%s%u-%u", i ? "," : " ", m->proto.v[i].lo,
-					 m->proto.v[i].hi);
+			zt_strbuf_printf(out, m->proto.v[i].lo == m->proto.v[i].hi ? "%s%u" : "%s%u-%u", i ? "," : " ",
+					 m->proto.v[i].lo, m->proto.v[i].hi);
 	}
 	text_numbers(out, "/", &m->port);
+}
+
+static void text_who(struct zt_strbuf *out, const struct zt_u32_ranges *uid, const struct zt_u32_ranges *gid,
+		     const struct zt_cgroup *cgroups, size_t n)
+{
+	text_numbers(out, " uid ", uid);
+	text_numbers(out, " gid ", gid);
+	for (size_t i = 0; i < n; i++)
+		zt_strbuf_printf(out, "%s%s", i ? "," : " cgroup ", cgroups[i].path);
+}
+
+static void text_exes(struct zt_strbuf *out, const char *before, const struct zt_exe *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		zt_strbuf_printf(out, "%s%s", i ? "," : before, v[i].path);
+}
+
+static void text_subject(struct zt_strbuf *out, const struct zt_subject *s)
+{
+	text_who(out, &s->uid, &s->gid, s->cgroups, s->n_cgroups);
+	text_exes(out, " exe ", s->exes, s->n_exes);
+	text_exes(out, " parent ", s->parents, s->n_parents);
 }
 
 int zt_rule_text(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt_strbuf *out)
@@ -231,13 +257,15 @@ int zt_rule_text(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt
 	zt_strbuf_printf(out, "%s %s:", zt_verdict_name(r->verdict), r->id);
 	if (r->dir != ZT_DIR_EGRESS)
 		zt_strbuf_printf(out, " %s", zt_direction_name(r->dir));
-	text_numbers(out, " uid ", &m->uid);
-	text_numbers(out, " gid ", &m->gid);
-	for (size_t i = 0; i < m->n_cgroups; i++)
-		zt_strbuf_printf(out, "%s%s", i ? "," : " cgroup ", m->cgroups[i].path);
-	if (m->src4.n || m->src6.n || r->dir != ZT_DIR_EGRESS || (!m->uid.n && !m->gid.n && !m->n_cgroups))
+	if (m->from)
+		text_subject(out, m->from);
+	else
+		text_who(out, &m->uid, &m->gid, m->cgroups, m->n_cgroups);
+	if (m->src4.n || m->src6.n || r->dir != ZT_DIR_EGRESS || (!m->uid.n && !m->gid.n && !m->n_cgroups && !m->from))
 		text_addrs(out, m, true);
 	zt_strbuf_str(out, " ->");
+	if (m->to)
+		text_subject(out, m->to);
 	text_addrs(out, m, false);
 	text_proto(out, m);
 	if (m->families == ZT_FAMILY_4 && !m->src4.n && !m->dst4.n)

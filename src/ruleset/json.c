@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "ruleset/ruleset.h"
+#include "ruleset/json_subject.h"
 
 /* Numbers above 2^53 (cgroup ids, times) fit: jansson keeps 64-bit integers. Ranges are text: "1000", "1000-1999", "10.0.0.0/8". */
 
@@ -18,7 +18,7 @@ static json_t *text_out(const char *s)
 	return zt_strbuf_error(&b) ? NULL : json_string(zt_strbuf_cstr(&b));
 }
 
-static json_t *numbers_out(const struct zt_u32_ranges *l)
+json_t *zt_json_numbers(const struct zt_u32_ranges *l)
 {
 	json_t *a = json_array();
 
@@ -50,13 +50,13 @@ static json_t *addrs_out(const struct zt_addr_ranges *l)
 	return a;
 }
 
-static json_t *cgroups_out(const struct zt_match *m)
+json_t *zt_json_cgroups(const struct zt_cgroup *v, size_t n)
 {
 	json_t *a = json_array();
 
-	for (size_t i = 0; a && i < m->n_cgroups; i++)
-		if (json_array_append_new(a, json_pack("{s:s, s:I, s:i}", "path", m->cgroups[i].path, "id", (json_int_t)m->cgroups[i].id, "level",
-						       (int)m->cgroups[i].level)) < 0) {
+	for (size_t i = 0; a && i < n; i++)
+		if (json_array_append_new(a, json_pack("{s:s, s:I, s:i}", "path", v[i].path, "id", (json_int_t)v[i].id,
+						       "level", (int)v[i].level)) < 0) {
 			json_decref(a);
 			return NULL;
 		}
@@ -68,7 +68,8 @@ static json_t *windows_out(const struct zt_rule *r)
 	json_t *a = json_array();
 
 	for (size_t i = 0; a && i < r->n_windows; i++)
-		if (json_array_append_new(a, json_pack("[i,i]", (int)r->windows[i].start, (int)r->windows[i].end)) < 0) {
+		if (json_array_append_new(a, json_pack("[i,i]", (int)r->windows[i].start, (int)r->windows[i].end)) <
+		    0) {
 			json_decref(a);
 			return NULL;
 		}
@@ -76,7 +77,7 @@ static json_t *windows_out(const struct zt_rule *r)
 }
 
 /* Adds value under key unless it is an empty list; takes value. */
-static int put_list(json_t *o, const char *key, json_t *value)
+int zt_json_put_list(json_t *o, const char *key, json_t *value)
 {
 	if (!value)
 		return -ENOMEM;
@@ -89,23 +90,28 @@ static int put_list(json_t *o, const char *key, json_t *value)
 
 static int match_out(json_t *o, const struct zt_match *m)
 {
-	return put_list(o, "uid", numbers_out(&m->uid)) ?: put_list(o, "gid", numbers_out(&m->gid)) ?:
-	       put_list(o, "cgroup", cgroups_out(m)) ?: put_list(o, "src4", addrs_out(&m->src4)) ?:
-	       put_list(o, "src6", addrs_out(&m->src6)) ?: put_list(o, "dst4", addrs_out(&m->dst4)) ?:
-	       put_list(o, "dst6", addrs_out(&m->dst6)) ?: put_list(o, "protocol", numbers_out(&m->proto)) ?:
-	       put_list(o, "port", numbers_out(&m->port));
+	return zt_json_put_list(o, "uid", zt_json_numbers(&m->uid)) ?: zt_json_put_list(o, "gid", zt_json_numbers(&m->gid)) ?:
+	       zt_json_put_list(o, "cgroup", zt_json_cgroups(m->cgroups, m->n_cgroups)) ?: zt_json_put_list(o, "src4", addrs_out(&m->src4)) ?:
+	       zt_json_put_list(o, "src6", addrs_out(&m->src6)) ?: zt_json_put_list(o, "dst4", addrs_out(&m->dst4)) ?:
+	       zt_json_put_list(o, "dst6", addrs_out(&m->dst6)) ?: zt_json_put_list(o, "protocol", zt_json_numbers(&m->proto)) ?:
+	       zt_json_put_list(o, "port", zt_json_numbers(&m->port));
 }
 
 static json_t *rule_out(const struct zt_rule *r)
 {
-	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:s, s:s, s:i}", "id", r->id, "part", (int)r->part, "direction",
-			      zt_direction_name(r->dir), "verdict", zt_verdict_name(r->verdict), "log", r->log, "families",
-			      (int)r->match.families, "file", (int)r->file, "line", (int)r->line, "from", r->from_text ? r->from_text : "",
-			      "to", r->to_text ? r->to_text : "", "priority", (int)r->priority);
+	json_t *o = json_pack("{s:s, s:i, s:s, s:s, s:b, s:i, s:i, s:i, s:s, s:s, s:i}", "id", r->id, "part",
+			      (int)r->part, "direction", zt_direction_name(r->dir), "verdict",
+			      zt_verdict_name(r->verdict), "log", r->log, "families", (int)r->match.families, "file",
+			      (int)r->file, "line", (int)r->line, "from", r->from_text ? r->from_text : "", "to",
+			      r->to_text ? r->to_text : "", "priority", (int)r->priority);
 	int e = o ? match_out(o, &r->match) : -ENOMEM;
 
+	if (!e && r->match.from && json_object_set_new(o, "sender", json_integer(r->match.from->index)) < 0)
+		e = -ENOMEM;
+	if (!e && r->match.to && json_object_set_new(o, "receiver", json_integer(r->match.to->index)) < 0)
+		e = -ENOMEM;
 	if (!e)
-		e = put_list(o, "windows", windows_out(r));
+		e = zt_json_put_list(o, "windows", windows_out(r));
 	if (!e && r->expires && json_object_set_new(o, "expires", json_integer((json_int_t)r->expires)) < 0)
 		e = -ENOMEM;
 	if (e < 0) {
@@ -117,9 +123,10 @@ static json_t *rule_out(const struct zt_rule *r)
 
 static json_t *settings_out(const struct zt_settings *s)
 {
-	return json_pack("{s:[i,i,i], s:i, s:i, s:i, s:b, s:b, s:b, s:s, s:i, s:i}", "default", s->def[0], s->def[1], s->def[2], "mode", s->mode,
-			 "block", s->block, "loopback", s->loopback, "log_blocked", s->log_blocked, "preserve_ssh", s->preserve_ssh,
-			 "preserve_established", s->preserve_established, "log_prefix", s->log_prefix, "log_limit", (int)s->log_limit,
+	return json_pack("{s:[i,i,i], s:i, s:i, s:i, s:b, s:b, s:b, s:s, s:i, s:i}", "default", s->def[0], s->def[1],
+			 s->def[2], "mode", s->mode, "block", s->block, "loopback", s->loopback, "log_blocked",
+			 s->log_blocked, "preserve_ssh", s->preserve_ssh, "preserve_established",
+			 s->preserve_established, "log_prefix", s->log_prefix, "log_limit", (int)s->log_limit,
 			 "log_limit_per", (int)s->log_limit_per);
 }
 
@@ -137,17 +144,22 @@ int zt_ruleset_to_json(const struct zt_ruleset *rs, json_t **ret)
 		json_decref(rules);
 		return e;
 	}
-	o = json_pack("{s:i, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "format", 1, "instance", rs->instance, "generation",
-		      (json_int_t)rs->generation, "hash", rs->hash, "policy", text_out(rs->policy_name), "files", files, "settings",
-		      settings_out(&rs->settings), "ssh_ports", numbers_out(&rs->ssh_ports), "rules", rules);
+	o = json_pack("{s:i, s:s, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "format", 1, "instance", rs->instance,
+		      "generation", (json_int_t)rs->generation, "hash", rs->hash, "policy", text_out(rs->policy_name),
+		      "files", files, "settings", settings_out(&rs->settings), "ssh_ports",
+		      zt_json_numbers(&rs->ssh_ports), "rules", rules);
 	if (!o)
 		return -ENOMEM;
+	if (rs->n_subjects && json_object_set_new(o, "subjects", zt_subjects_to_json(rs)) < 0) {
+		json_decref(o);
+		return -ENOMEM;
+	}
 	*ret = o;
 	return 0;
 }
 
 /* ---- back ---- */
-static int numbers_in(const json_t *a, uint32_t max, struct zt_u32_ranges *ret)
+int zt_json_numbers_in(const json_t *a, uint32_t max, struct zt_u32_ranges *ret)
 {
 	int e = 0;
 
@@ -156,7 +168,8 @@ static int numbers_in(const json_t *a, uint32_t max, struct zt_u32_ranges *ret)
 		ZT_FREE char *first = text ? zt_strndup(text, dash ? (size_t)(dash - text) : strlen(text)) : NULL;
 		uint64_t lo = 0, hi = 0;
 
-		if (!text || !first || zt_parse_u64(first, max, &lo) < 0 || (dash && zt_parse_u64(dash + 1, max, &hi) < 0))
+		if (!text || !first || zt_parse_u64(first, max, &lo) < 0 ||
+		    (dash && zt_parse_u64(dash + 1, max, &hi) < 0))
 			return -EINVAL;
 		hi = dash ? hi : lo;
 		e = lo > hi ? -EINVAL : zt_u32_ranges_add(ret, (uint32_t)lo, (uint32_t)hi);
@@ -181,11 +194,11 @@ static int addrs_in(const json_t *a, uint8_t family, struct zt_addr_ranges *ret)
 	return e;
 }
 
-static int cgroups_in(const json_t *a, struct zt_match *m)
+int zt_json_cgroups_in(const json_t *a, struct zt_cgroup **ret, size_t *ret_n)
 {
 	size_t n = json_array_size(a);
 
-	if (n && !(m->cgroups = zt_new(struct zt_cgroup, n)))
+	if (n && !(*ret = zt_new(struct zt_cgroup, n)))
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const json_t *o = json_array_get(a, i);
@@ -194,11 +207,11 @@ static int cgroups_in(const json_t *a, struct zt_match *m)
 
 		if (!path || !*path || strpbrk(path, "\"\n") || level < 0 || level > 255)
 			return -EINVAL;
-		m->cgroups[i] = (struct zt_cgroup){.path = zt_strdup(path),
-						   .id = (uint64_t)json_integer_value(json_object_get(o, "id")),
-						   .level = (uint32_t)level};
-		m->n_cgroups = i + 1;
-		if (!m->cgroups[i].path)
+		(*ret)[i] = (struct zt_cgroup){.path = zt_strdup(path),
+					       .id = (uint64_t)json_integer_value(json_object_get(o, "id")),
+					       .level = (uint32_t)level};
+		*ret_n = i + 1;
+		if (!(*ret)[i].path)
 			return -ENOMEM;
 	}
 	return 0;
@@ -209,13 +222,13 @@ static bool rule_keys_ok(json_t *o)
 {
 	static const char *const lists[] = {"uid",  "gid",  "cgroup",	"src4", "src6",
 					    "dst4", "dst6", "protocol", "port", "windows"};
-	static const char *const others[] = {"id",	 "part", "direction", "verdict", "log",	   "families",
-					     "file", "line", "from",	  "to",	     "expires", "priority"};
+	static const char *const others[] = {"id",	 "part",     "direction", "verdict", "log",
+					     "families", "file",     "line",	  "from",    "to",
+					     "expires",	 "priority", "sender",	  "receiver"};
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(o, key, v)
-	{
+	json_object_foreach (o, key, v) {
 		bool known = false;
 
 		for (size_t i = 0; i < ZT_ARRAY_SIZE(lists); i++)
@@ -235,11 +248,11 @@ static int match_in(const json_t *o, struct zt_match *m)
 	if (families < 1 || families > 3)
 		return -EINVAL;
 	m->families = (uint8_t)families;
-	return numbers_in(json_object_get(o, "uid"), UINT32_MAX, &m->uid) ?: numbers_in(json_object_get(o, "gid"), UINT32_MAX, &m->gid) ?:
-	       cgroups_in(json_object_get(o, "cgroup"), m) ?: addrs_in(json_object_get(o, "src4"), 4, &m->src4) ?:
+	return zt_json_numbers_in(json_object_get(o, "uid"), UINT32_MAX, &m->uid) ?: zt_json_numbers_in(json_object_get(o, "gid"), UINT32_MAX, &m->gid) ?:
+	       zt_json_cgroups_in(json_object_get(o, "cgroup"), &m->cgroups, &m->n_cgroups) ?: addrs_in(json_object_get(o, "src4"), 4, &m->src4) ?:
 	       addrs_in(json_object_get(o, "src6"), 6, &m->src6) ?: addrs_in(json_object_get(o, "dst4"), 4, &m->dst4) ?:
-	       addrs_in(json_object_get(o, "dst6"), 6, &m->dst6) ?: numbers_in(json_object_get(o, "protocol"), 255, &m->proto) ?:
-	       numbers_in(json_object_get(o, "port"), 65535, &m->port);
+	       addrs_in(json_object_get(o, "dst6"), 6, &m->dst6) ?: zt_json_numbers_in(json_object_get(o, "protocol"), 255, &m->proto) ?:
+	       zt_json_numbers_in(json_object_get(o, "port"), 65535, &m->port);
 }
 
 static int windows_in(const json_t *a, struct zt_rule *r)
@@ -337,7 +350,7 @@ static int bool_in(const json_t *o, const char *key, bool *ret)
 	return json_is_boolean(v) ? 0 : -EINVAL;
 }
 
-static int rule_in(json_t *o, struct zt_rule *r)
+static int rule_in(json_t *o, const struct zt_ruleset *rs, struct zt_rule *r)
 {
 	int dir = 0, verdict = 0, e = rule_keys_ok(o) ? string_in(o, "id", &r->id) : -EINVAL;
 
@@ -349,7 +362,8 @@ static int rule_in(json_t *o, struct zt_rule *r)
 	r->priority = (int32_t)json_integer_value(json_object_get(o, "priority")); /* stored before it was kept: 0 */
 	r->expires = (zt_usec)json_integer_value(json_object_get(o, "expires"));
 	e = u32_in(o, "part", &r->part) ?: u32_in(o, "file", &r->file) ?: u32_in(o, "line", &r->line) ?: bool_in(o, "log", &r->log);
-	return e ?: match_in(o, &r->match) ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:
+	e = e ?: match_in(o, &r->match) ?: zt_subject_at(o, "sender", rs, &r->match.from) ?: zt_subject_at(o, "receiver", rs, &r->match.to);
+	return e ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:
 	       string_in(o, "to", &r->to_text);
 }
 
@@ -415,15 +429,16 @@ static int ruleset_in(const json_t *j, struct zt_ruleset *rs)
 	int format = 0, e = number_in(j, "format", 1, &format) ?: string_in(j, "instance", &rs->instance);
 
 	e = e ?: string_in(j, "policy", &rs->policy_name) ?: settings_in(json_object_get(j, "settings"), &rs->settings);
-	e = e ?: numbers_in(json_object_get(j, "ssh_ports"), 65535, &rs->ssh_ports) ?: files_in(json_object_get(j, "files"), rs);
+	e = e ?: zt_json_numbers_in(json_object_get(j, "ssh_ports"), 65535, &rs->ssh_ports) ?: files_in(json_object_get(j, "files"), rs);
 	if (e < 0 || format != 1 || !json_is_array(rules) || !valid_instance(rs->instance) ||
 	    json_integer_value(json_object_get(j, "generation")) < 0)
 		return e ?: -EINVAL;
+	e = zt_subjects_from_json(json_object_get(j, "subjects"), rs);
 	rs->generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
 	for (size_t i = 0; !e && i < json_array_size(rules); i++) {
 		struct zt_rule *r = zt_ruleset_add(rs);
 
-		e = r ? rule_in(json_array_get(rules, i), r) : -ENOMEM;
+		e = r ? rule_in(json_array_get(rules, i), rs, r) : -ENOMEM;
 	}
 	return e ?: zt_ruleset_rehash(rs);
 }

@@ -23,7 +23,8 @@ struct zt_labels {
 /* -E2BIG (diagnostic 2101): more than ZT_LABELS_MAX sets are possible. No subjects: one label, ZT_LABEL_NONE. */
 int zt_labels_make(const struct zt_ruleset *rs, struct zt_labels *ret, struct zt_diags *d);
 void zt_labels_done(struct zt_labels *l);
-uint32_t zt_labels_find(const struct zt_labels *l, const struct zt_set_bits *s); /* ZT_LABEL_UNKNOWN when it is none of them */
+uint32_t zt_labels_find(const struct zt_labels *l,
+			const struct zt_set_bits *s); /* ZT_LABEL_UNKNOWN when it is none of them */
 static inline bool zt_labels_has(const struct zt_labels *l, uint32_t label, uint32_t subject) /* subject: index */
 {
 	return label && l->sets[label - 1].w[subject / 64] >> (subject % 64) & 1;
@@ -56,5 +57,16 @@ struct zt_evidence {
 };
 int zt_evidence_make(const struct zt_ruleset *rs, struct zt_evidence *ret);
 void zt_evidence_done(struct zt_evidence *e);
-/* Does the process satisfy the subject? Plain: what the oracle uses and the sets are tested against. */
+/* Does the process satisfy the subject, and if not, which condition is the first that fails? Plain: what the oracle uses and the sets are
+ * tested against. */
+enum zt_subject_miss {
+	ZT_SUBJECT_MATCH,
+	ZT_SUBJECT_UNKNOWN,
+	ZT_SUBJECT_UID,
+	ZT_SUBJECT_GID,
+	ZT_SUBJECT_CGROUP,
+	ZT_SUBJECT_EXE,
+	ZT_SUBJECT_PARENT,
+};
+enum zt_subject_miss zt_subject_miss(const struct zt_subject *s, const struct zt_actor *a);
 bool zt_subject_match(const struct zt_subject *s, const struct zt_actor *a);

@@ -43,7 +43,8 @@ static bool cgroups_overlap(const struct zt_match *a, const struct zt_match *b)
 		return true;
 	for (size_t i = 0; i < a->n_cgroups; i++)
 		for (size_t k = 0; k < b->n_cgroups; k++)
-			if (path_within(a->cgroups[i].path, b->cgroups[k].path) || path_within(b->cgroups[k].path, a->cgroups[i].path))
+			if (path_within(a->cgroups[i].path, b->cgroups[k].path) ||
+			    path_within(b->cgroups[k].path, a->cgroups[i].path))
 				return true;
 	return false;
 }
@@ -99,15 +100,17 @@ bool zt_match_eq(const struct zt_match *a, const struct zt_match *b)
 	return a->families == b->families && zt_u32_ranges_eq(&a->uid, &b->uid) && zt_u32_ranges_eq(&a->gid, &b->gid) &&
 	       cgroups_eq(a, b) && zt_addr_ranges_eq(&a->src4, &b->src4) && zt_addr_ranges_eq(&a->src6, &b->src6) &&
 	       zt_addr_ranges_eq(&a->dst4, &b->dst4) && zt_addr_ranges_eq(&a->dst6, &b->dst6) &&
-	       zt_u32_ranges_eq(&a->proto, &b->proto) && zt_u32_ranges_eq(&a->port, &b->port);
+	       zt_u32_ranges_eq(&a->proto, &b->proto) && zt_u32_ranges_eq(&a->port, &b->port) &&
+	       zt_subject_eq(a->from, b->from) && zt_subject_eq(a->to, b->to);
 }
 
 bool zt_match_overlap(const struct zt_match *a, const struct zt_match *b)
 {
 	uint8_t both = a->families & b->families;
 
-	if (!numbers_overlap(&a->uid, &b->uid) || !numbers_overlap(&a->port, &b->port) || !numbers_overlap(&a->proto, &b->proto) ||
-	    !numbers_overlap(&a->gid, &b->gid) || !cgroups_overlap(a, b))
+	if (!numbers_overlap(&a->uid, &b->uid) || !numbers_overlap(&a->port, &b->port) ||
+	    !numbers_overlap(&a->proto, &b->proto) || !numbers_overlap(&a->gid, &b->gid) || !cgroups_overlap(a, b) ||
+	    !zt_subject_overlap(a->from, b->from) || !zt_subject_overlap(a->to, b->to))
 		return false;
 	return (both & ZT_FAMILY_4 && addrs_overlap(&a->src4, &b->src4) && addrs_overlap(&a->dst4, &b->dst4)) ||
 	       (both & ZT_FAMILY_6 && addrs_overlap(&a->src6, &b->src6) && addrs_overlap(&a->dst6, &b->dst6));
@@ -117,9 +120,11 @@ bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inne
 {
 	if ((outer->families & inner->families) != inner->families || !numbers_contain(&outer->uid, &inner->uid) ||
 	    !numbers_contain(&outer->gid, &inner->gid) || !numbers_contain(&outer->proto, &inner->proto) ||
-	    !numbers_contain(&outer->port, &inner->port) || !cgroups_contain(outer, inner))
+	    !numbers_contain(&outer->port, &inner->port) || !cgroups_contain(outer, inner) ||
+	    !zt_subject_contains(outer->from, inner->from) || !zt_subject_contains(outer->to, inner->to))
 		return false;
-	if (inner->families & ZT_FAMILY_4 && !(addrs_contain(&outer->src4, &inner->src4) && addrs_contain(&outer->dst4, &inner->dst4)))
+	if (inner->families & ZT_FAMILY_4 &&
+	    !(addrs_contain(&outer->src4, &inner->src4) && addrs_contain(&outer->dst4, &inner->dst4)))
 		return false;
 	return !(inner->families & ZT_FAMILY_6) ||
 	       (addrs_contain(&outer->src6, &inner->src6) && addrs_contain(&outer->dst6, &inner->dst6));

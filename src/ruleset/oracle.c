@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
-#include "ruleset/ruleset.h"
+#include "ruleset/label.h"
 
 static const char *const verdict_names[] = {
 	[ZT_ALLOW] = "allow", [ZT_DROP] = "drop", [ZT_REJECT] = "reject", [ZT_OBSERVE] = "observe"};
@@ -43,7 +43,8 @@ static bool in_cgroup(const struct zt_cgroup *c, const struct zt_flow *f)
 {
 	size_t len = strlen(c->path);
 
-	if (f->cgroup_path && !strncmp(f->cgroup_path, c->path, len) && (!f->cgroup_path[len] || f->cgroup_path[len] == '/'))
+	if (f->cgroup_path && !strncmp(f->cgroup_path, c->path, len) &&
+	    (!f->cgroup_path[len] || f->cgroup_path[len] == '/'))
 		return true;
 	for (size_t i = 0; c->id && i < ZT_ARRAY_SIZE(f->cgroup) && f->cgroup[i]; i++)
 		if (f->cgroup[i] == c->id)
@@ -59,7 +60,8 @@ static bool cgroup_ok(const struct zt_match *m, const struct zt_flow *f)
 	return !m->n_cgroups;
 }
 
-static bool addr_ok(const struct zt_addr_ranges *l4, const struct zt_addr_ranges *l6, uint8_t family, const struct zt_addr *a)
+static bool addr_ok(const struct zt_addr_ranges *l4, const struct zt_addr_ranges *l6, uint8_t family,
+		    const struct zt_addr *a)
 {
 	const struct zt_addr_ranges *l = family == 4 ? l4 : l6;
 
@@ -77,19 +79,50 @@ static bool schedule_ok(const struct zt_rule *r, zt_usec at)
 	return !r->n_windows;
 }
 
+/* What is known of the sender without its program. */
+static const struct zt_actor *sender_of(const struct zt_flow *f, struct zt_actor *buf)
+{
+	if (f->sender)
+		return f->sender;
+	*buf = (struct zt_actor){.known = false};
+	return buf;
+}
+
+/* An unknown process is each subject of a rule that blocks, and none of one that allows. */
+static bool subject_ok(const struct zt_rule *r, const struct zt_subject *s, const struct zt_actor *a)
+{
+	if (!a->known)
+		return r->verdict == ZT_DROP || r->verdict == ZT_REJECT;
+	return zt_subject_match(s, a);
+}
+
+static enum zt_miss subjects_miss(const struct zt_rule *r, const struct zt_flow *f)
+{
+	struct zt_actor buf;
+
+	if (r->match.from && !subject_ok(r, r->match.from, sender_of(f, &buf)))
+		return ZT_MISS_SENDER;
+	return r->match.to && !(f->receiver && subject_ok(r, r->match.to, f->receiver)) ? ZT_MISS_RECEIVER
+											: ZT_MISS_NONE;
+}
+
 enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f)
 {
 	const struct zt_match *m = &r->match;
 	uint8_t family = f->dst.family ? f->dst.family : f->src.family;
+	enum zt_miss miss;
 
 	if (r->dir != f->dir)
 		return ZT_MISS_DIRECTION;
-	if (!number_ok(&m->uid, f->owned, f->uid))
+	if (!m->from && !number_ok(&m->uid, f->owned, f->uid)) /* a subject says it again */
 		return ZT_MISS_UID;
 	if (!number_ok(&m->gid, f->owned, f->gid))
 		return ZT_MISS_GID;
-	if (!cgroup_ok(m, f))
+	if (!m->from && !cgroup_ok(m, f))
 		return ZT_MISS_CGROUP;
+	miss = subjects_miss(r, f);
+	if (miss)
+		return miss;
 	if (!(m->families & (family == 4 ? ZT_FAMILY_4 : ZT_FAMILY_6)))
 		return ZT_MISS_FAMILY;
 	if (!addr_ok(&m->src4, &m->src6, family, &f->src))
@@ -109,7 +142,9 @@ static enum zt_verdict soften(const struct zt_ruleset *rs, const struct zt_flow 
 {
 	bool blocks = v == ZT_DROP || v == ZT_REJECT;
 
-	return blocks && f->dir == ZT_DIR_EGRESS && f->loopback && rs->settings.loopback == ZT_LOOPBACK_OBSERVE ? ZT_OBSERVE : v;
+	return blocks && f->dir == ZT_DIR_EGRESS && f->loopback && rs->settings.loopback == ZT_LOOPBACK_OBSERVE
+		       ? ZT_OBSERVE
+		       : v;
 }
 
 static enum zt_verdict default_verdict(const struct zt_ruleset *rs, const struct zt_flow *f)
@@ -124,7 +159,8 @@ static enum zt_verdict default_verdict(const struct zt_ruleset *rs, const struct
 void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret)
 {
 	*ret = (struct zt_decision){.verdict = ZT_ALLOW, .by = ZT_BY_LOOPBACK};
-	if (f->loopback && (f->dir == ZT_DIR_INGRESS || (f->dir == ZT_DIR_EGRESS && rs->settings.loopback == ZT_LOOPBACK_ALLOW)))
+	if (f->loopback &&
+	    (f->dir == ZT_DIR_INGRESS || (f->dir == ZT_DIR_EGRESS && rs->settings.loopback == ZT_LOOPBACK_ALLOW)))
 		return;
 	ret->by = ZT_BY_SSH;
 	if (f->dir == ZT_DIR_INGRESS && f->proto == 6 && zt_u32_ranges_has(&rs->ssh_ports, f->port))

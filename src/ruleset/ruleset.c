@@ -24,6 +24,11 @@ void zt_ruleset_free(struct zt_ruleset *rs)
 		rule_done(&rs->rules[i]);
 	for (size_t i = 0; i < rs->n_files; i++)
 		free(rs->files[i]);
+	for (size_t i = 0; i < rs->n_subjects; i++) {
+		zt_subject_done(rs->subjects[i]);
+		free(rs->subjects[i]);
+	}
+	free(rs->subjects);
 	free(rs->rules);
 	free(rs->files);
 	free(rs->instance);
@@ -105,12 +110,19 @@ static int copy_match(struct zt_match *dst, const struct zt_match *src)
 
 int zt_match_copy(struct zt_match *dst, const struct zt_match *src)
 {
+	dst->from = src->from;
+	dst->to = src->to;
 	return copy_match(dst, src);
 }
 
-static int copy_rule(struct zt_rule *dst, const struct zt_rule *src)
+static int copy_rule(struct zt_ruleset *rs, struct zt_rule *dst, const struct zt_rule *src)
 {
 	int r = copy_string(&dst->id, src->id);
+
+	if (!r && src->match.from)
+		r = zt_ruleset_subject(rs, src->match.from, &dst->match.from);
+	if (!r && src->match.to)
+		r = zt_ruleset_subject(rs, src->match.to, &dst->match.to);
 
 	dst->part = src->part;
 	dst->dir = src->dir;
@@ -163,7 +175,7 @@ int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret)
 	for (size_t i = 0; !r && i < rs->n_rules; i++) {
 		struct zt_rule *rule = zt_ruleset_add(copy);
 
-		r = rule ? copy_rule(rule, &rs->rules[i]) : -ENOMEM;
+		r = rule ? copy_rule(copy, rule, &rs->rules[i]) : -ENOMEM;
 	}
 	if (!r)
 		*ret = ZT_TAKE(copy);
@@ -198,6 +210,33 @@ static void put_addrs(struct zt_strbuf *out, char key, const struct zt_addr_rang
 	}
 }
 
+static void put_cgroups(struct zt_strbuf *out, const struct zt_cgroup *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		zt_strbuf_printf(out, "c%llu:%s,", (unsigned long long)v[i].id, v[i].path);
+}
+
+static void put_exes(struct zt_strbuf *out, char key, const struct zt_exe *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		zt_strbuf_printf(out, "%c%llu:%llu:%lld.%u%s%s:%s,", key, (unsigned long long)v[i].id.dev,
+				 (unsigned long long)v[i].id.ino, (long long)v[i].id.ctime_sec, v[i].id.ctime_nsec,
+				 v[i].pinned ? "=" : ":", v[i].digest, v[i].path);
+}
+
+static void put_subject(struct zt_strbuf *out, char key, const struct zt_subject *s)
+{
+	if (!s)
+		return;
+	zt_strbuf_printf(out, "%c{", key);
+	put_numbers(out, 'u', &s->uid);
+	put_numbers(out, 'g', &s->gid);
+	put_cgroups(out, s->cgroups, s->n_cgroups);
+	put_exes(out, 'x', s->exes, s->n_exes);
+	put_exes(out, 'y', s->parents, s->n_parents);
+	zt_strbuf_char(out, '}');
+}
+
 static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
 {
 	const struct zt_match *m = &r->match;
@@ -213,8 +252,9 @@ static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
 	zt_strbuf_u64(out, m->families);
 	put_numbers(out, 'u', &m->uid);
 	put_numbers(out, 'g', &m->gid);
-	for (size_t i = 0; i < m->n_cgroups; i++)
-		zt_strbuf_printf(out, "c%llu:%s,", (unsigned long long)m->cgroups[i].id, m->cgroups[i].path);
+	put_cgroups(out, m->cgroups, m->n_cgroups);
+	put_subject(out, 'F', m->from);
+	put_subject(out, 'T', m->to);
 	put_addrs(out, 's', &m->src4);
 	put_addrs(out, 'S', &m->src6);
 	put_addrs(out, 'd', &m->dst4);

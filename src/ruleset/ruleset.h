@@ -18,10 +18,15 @@
  */
 #include "policy/policy.h"
 
-enum zt_verdict { ZT_ALLOW, ZT_DROP, ZT_REJECT, ZT_OBSERVE }; /* OBSERVE: allowed, and logged as what would be blocked */
+enum zt_verdict {
+	ZT_ALLOW,
+	ZT_DROP,
+	ZT_REJECT,
+	ZT_OBSERVE
+}; /* OBSERVE: allowed, and logged as what would be blocked */
 
 struct zt_cgroup {
-	char *path; /* inside cgroup2 */
+	char *path;  /* inside cgroup2 */
 	uint64_t id; /* 0: does not exist now; then the engine leaves it out and `refresh` brings it in */
 	uint32_t level;
 };
@@ -34,21 +39,22 @@ enum { ZT_FAMILY_4 = 1, ZT_FAMILY_6 = 2 };
  * A process whose identity cannot be told (memfd, deleted program, a socket nobody stamped) is *unknown*: it is none of the subjects of an
  * allow or observe rule, and each subject of a deny or reject rule.
  */
-struct zt_file_id { /* as the kernel tells a running program; ino 0 = no such file */
-	uint64_t dev;	   /* of the superblock, kernel form: major << 20 | minor */
+struct zt_file_id {   /* as the kernel tells a running program; ino 0 = no such file */
+	uint64_t dev; /* of the superblock, kernel form: major << 20 | minor */
 	uint64_t ino;
 	int64_t ctime_sec; /* a file written or replaced since is another one */
 	uint32_t ctime_nsec;
 };
 struct zt_exe {
-	char *path;	    /* absolute, as the policy has it */
+	char *path;	      /* absolute, as the policy has it */
 	struct zt_file_id id; /* what the path was when the ruleset was compiled */
-	char digest[65];    /* SHA-256 of that file, hex; "" while it does not exist or offline */
-	bool pinned;	    /* the policy gave the digest */
+	char digest[65];      /* SHA-256 of that file, hex; "" while it does not exist or offline */
+	bool pinned;	      /* the policy gave the digest */
 };
 enum { ZT_SUBJECTS_MAX = 512 };
 struct zt_subject {
-	char *text; /* for people: "@cache", "db-user /usr/bin/redis-server" */
+	uint32_t index;		       /* in the ruleset's subjects */
+	char *text;		       /* for people: "@cache", "db-user /usr/bin/redis-server" */
 	struct zt_u32_ranges uid, gid; /* gid: the primary group or a supplementary one */
 	struct zt_cgroup *cgroups;
 	size_t n_cgroups;
@@ -64,13 +70,15 @@ struct zt_match {
 	/* A family that is in `families` with an empty list is not constrained in that family. */
 	struct zt_addr_ranges src4, src6, dst4, dst6;
 	struct zt_u32_ranges proto, port; /* port constrained implies proto is constrained to protocols with ports */
-	uint32_t from, to; /* subject of the sender (besides uid, gid, cgroups above) and of the local receiver: index + 1; 0 = any */
+	/* Subjects of the sender and of the local receiver, borrowed from the ruleset; NULL = any. With a sender's subject uid and cgroups above
+	 * repeat it (so that overlap is seen), gid is empty. */
+	const struct zt_subject *from, *to;
 };
 
 struct zt_rule {
-	char *id;	   /* the rule's name: stable text, 1..64 bytes of printable ASCII without quotes, backslash, ';' */
-	uint32_t part;	   /* 0.. : the alternative, see above */
-	uint32_t seq;	   /* 1.. : place in evaluation order; equals index + 1 */
+	char *id;      /* the rule's name: stable text, 1..64 bytes of printable ASCII without quotes, backslash, ';' */
+	uint32_t part; /* 0.. : the alternative, see above */
+	uint32_t seq;  /* 1.. : place in evaluation order; equals index + 1 */
 	enum zt_direction dir;
 	enum zt_verdict verdict;
 	bool log;
@@ -87,26 +95,28 @@ struct zt_rule {
 };
 
 struct zt_ruleset {
-	char *instance;	    /* "default", or the --instance name: [a-z0-9_]{1,16} */
+	char *instance;	     /* "default", or the --instance name: [a-z0-9_]{1,16} */
 	uint64_t generation; /* 1..; 0 = not yet applied */
 	char hash[65];	     /* SHA-256 of zt_ruleset_canonical(), hex */
 	char *policy_name;   /* path of the main file */
 	char **files;
 	size_t n_files;
-	struct zt_settings settings; /* owns log_prefix */
+	struct zt_settings settings;	/* owns log_prefix */
 	struct zt_u32_ranges ssh_ports; /* empty when preserve_ssh is off */
-	struct zt_subject *subjects; /* each once; at most ZT_SUBJECTS_MAX */
-	size_t n_subjects;
+	struct zt_subject **subjects;	/* each once; at most ZT_SUBJECTS_MAX */
+	size_t n_subjects, cap_subjects;
 	struct zt_rule *rules;
 	size_t n_rules, cap_rules;
 	uint32_t table_owner; /* spare */
 };
 
 struct zt_compile_options {
-	const char *instance;	   /* NULL = "default" */
-	const char *cgroup_root;   /* --cgroup bound put in front of every cgroup path, or NULL */
+	const char *instance;		       /* NULL = "default" */
+	const char *cgroup_root;	       /* --cgroup bound put in front of every cgroup path, or NULL */
 	const struct zt_u32_ranges *ssh_ports; /* what was detected; NULL or empty = 22 */
-	bool offline;		   /* do not look cgroups up (ids stay 0) */
+	bool offline;			       /* do not look cgroups and programs up (ids stay 0) */
+	bool labels; /* the engine knows supplementary groups: a sender's group: becomes a subject instead of match.gid */
+	const char *root; /* where programs are looked up; NULL = this host */
 };
 /* Policy to ruleset: order by (priority, file order), directions, verdicts, cgroup ids, hash. Cgroups that do not exist are a
  * warning (2xxx). The policy must outlive the ruleset only for `needs`. */
@@ -117,6 +127,13 @@ void zt_ruleset_freep(struct zt_ruleset **rs);
 int zt_ruleset_new(struct zt_ruleset **ret); /* empty, default settings */
 /* Room for one more rule, zeroed, seq set; NULL on ENOMEM. Not a policy's business: compile, raise and tests use it. */
 struct zt_rule *zt_ruleset_add(struct zt_ruleset *rs);
+/* The ruleset's own copy of s (text, index apart); -E2BIG beyond ZT_SUBJECTS_MAX. */
+int zt_ruleset_subject(struct zt_ruleset *rs, const struct zt_subject *s, const struct zt_subject **ret);
+bool zt_subject_eq(const struct zt_subject *a,
+		   const struct zt_subject *b); /* what must be enforced, text and index apart */
+bool zt_subject_overlap(const struct zt_subject *a, const struct zt_subject *b);
+bool zt_subject_contains(const struct zt_subject *outer, const struct zt_subject *inner);
+void zt_subject_done(struct zt_subject *s);
 int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret);
 
 /* Canonical bytes: everything an engine must enforce (settings, ssh ports, rules with all matches), nothing else: no
@@ -138,12 +155,12 @@ bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inne
 bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b); /* all that canonical covers, seq apart */
 
 /* ---- flows and the oracle ---- */
-struct zt_actor { /* one process at an end of a flow */
+struct zt_actor {   /* one process at an end of a flow */
 	bool known; /* else nothing below counts */
 	uint32_t uid, gid;
 	const uint32_t *groups; /* supplementary */
 	size_t n_groups;
-	uint64_t cgroup[16]; /* ids from level 1 down, 0-terminated */
+	uint64_t cgroup[16];	 /* ids from level 1 down, 0-terminated */
 	const char *cgroup_path; /* or by path; either is enough */
 	struct zt_file_id exe, parent;
 	const char *exe_path, *parent_path; /* or by path */
@@ -152,24 +169,40 @@ struct zt_flow { /* the first packet of a flow */
 	enum zt_direction dir;
 	bool owned; /* has a sending socket with a uid (egress) */
 	uint32_t uid, gid;
-	uint64_t cgroup[16]; /* ids of the sender's cgroup from level 1 down; 0-terminated */
+	uint64_t cgroup[16];	 /* ids of the sender's cgroup from level 1 down; 0-terminated */
 	const char *cgroup_path; /* or by path (tests, why): "a/b/c", may be NULL; either is enough */
-	bool loopback;	   /* leaves through lo (egress) or came from lo (ingress) */
-	struct zt_addr src, dst; /* family 0 in src: unspecified (matches only rules that do not constrain it, or all when any) */
+	bool loopback;		 /* leaves through lo (egress) or came from lo (ingress) */
+	struct zt_addr src,
+		dst; /* family 0 in src: unspecified (matches only rules that do not constrain it, or all when any) */
 	uint8_t proto;
-	uint16_t port;	   /* destination port; 0 where the protocol has none */
-	zt_usec at;	   /* realtime, for schedule and expires */
+	uint16_t port; /* destination port; 0 where the protocol has none */
+	zt_usec at;    /* realtime, for schedule and expires */
 	/* For rules with subjects. NULL sender: uid, gid, cgroup above are all that is known of it, and its program is unknown.
 	 * NULL receiver: no local process receives (another host, or nobody listens). */
 	const struct zt_actor *sender, *receiver;
 };
 enum zt_decider { /* what decided */
-	ZT_BY_RULE, ZT_BY_DEFAULT, ZT_BY_LOOPBACK, /* settings.loopback allow, or arriving from lo */
-	ZT_BY_SSH, ZT_BY_ESSENTIAL,
+		  ZT_BY_RULE,
+		  ZT_BY_DEFAULT,
+		  ZT_BY_LOOPBACK, /* settings.loopback allow, or arriving from lo */
+		  ZT_BY_SSH,
+		  ZT_BY_ESSENTIAL,
 };
 enum zt_miss { /* why an earlier rule did not match: the first condition that failed */
-	ZT_MISS_NONE, ZT_MISS_DIRECTION, ZT_MISS_UID, ZT_MISS_GID, ZT_MISS_CGROUP, ZT_MISS_FAMILY, ZT_MISS_SRC,
-	ZT_MISS_DST, ZT_MISS_PROTO, ZT_MISS_PORT, ZT_MISS_SCHEDULE, ZT_MISS_EXPIRED, ZT_MISS_SENDER, ZT_MISS_RECEIVER,
+	       ZT_MISS_NONE,
+	       ZT_MISS_DIRECTION,
+	       ZT_MISS_UID,
+	       ZT_MISS_GID,
+	       ZT_MISS_CGROUP,
+	       ZT_MISS_FAMILY,
+	       ZT_MISS_SRC,
+	       ZT_MISS_DST,
+	       ZT_MISS_PROTO,
+	       ZT_MISS_PORT,
+	       ZT_MISS_SCHEDULE,
+	       ZT_MISS_EXPIRED,
+	       ZT_MISS_SENDER,
+	       ZT_MISS_RECEIVER,
 };
 struct zt_decision {
 	enum zt_verdict verdict;
@@ -179,11 +212,11 @@ struct zt_decision {
 /* Plain, slow, obviously correct. */
 void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret);
 enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f); /* ZT_MISS_NONE = matches */
-const char *zt_miss_name(enum zt_miss m); /* "user", "destination address", … */
-const char *zt_verdict_name(enum zt_verdict v); /* "allow" "drop" "reject" "observe" */
+const char *zt_miss_name(enum zt_miss m);					/* "user", "destination address", … */
+const char *zt_verdict_name(enum zt_verdict v);					/* "allow" "drop" "reject" "observe" */
 
 /* ---- what an edit would open ---- */
-struct zt_opened { /* flows that are all newly allowed: those in match, and in none of the cgroups of not_in */
+struct zt_opened {  /* flows that are all newly allowed: those in match, and in none of the cgroups of not_in */
 	bool owned; /* egress: with a sending process; false: what has none (the kernel's own) */
 	struct zt_match match;
 	struct zt_cgroup *not_in;
@@ -194,15 +227,15 @@ struct zt_opening {
 	size_t n, cap;
 	size_t *kept; /* rules (indices) that go on deciding parts of the match as they did: allowed anyway, or still denied */
 	size_t n_kept, cap_kept;
-	bool cut;     /* there is more: the computation is bounded */
+	bool cut; /* there is more: the computation is bounded */
 	bool at_most; /* rules by subject are in it: who they decide for is not known here, so nothing is taken out for them */
 };
 /* The flows that an allow rule with this match would let through, put in front of rule index `at` (n_rules = at the end), and that are
  * blocked without it at that moment: the match, less what earlier rules decide, less what later rules or the default allow anyway.
  * Exact: every flow is in it or not as the oracle decides (own addresses of the host outside of 127.0.0.0/8 and ::1 count as
  * other hosts where settings.loopback is not enforce). */
-int zt_ruleset_opens(const struct zt_ruleset *rs, size_t at, enum zt_direction dir, const struct zt_match *m, zt_usec when,
-		     struct zt_opening *ret);
+int zt_ruleset_opens(const struct zt_ruleset *rs, size_t at, enum zt_direction dir, const struct zt_match *m,
+		     zt_usec when, struct zt_opening *ret);
 bool zt_opening_has(const struct zt_opening *o, enum zt_direction dir, const struct zt_flow *f);
 double zt_opening_size(const struct zt_opening *o); /* for comparing */
 void zt_opening_done(struct zt_opening *o);

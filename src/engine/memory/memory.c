@@ -429,6 +429,7 @@ int zt_memory_add_foreign(const char *family, const char *name)
 
 const struct zt_engine zt_engine_memory = {
 	.name = "memory",
+	.labels = true,
 	.probe = probe,
 	.lower = lower,
 	.image_free = image_free,

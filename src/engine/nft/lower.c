@@ -248,7 +248,8 @@ static int multiply(struct zt_image *img, uint32_t stratum, uint32_t rule, const
 	}
 }
 
-static int lower_piece(struct zt_image *img, struct nft_index *ix, uint32_t rule, unsigned family, uint32_t level, unsigned floor)
+static int lower_piece(struct zt_image *img, struct nft_index *ix, uint32_t rule, unsigned family, uint32_t level,
+		       unsigned floor)
 {
 	const struct zt_rule *zr = &img->rs->rules[rule];
 	ZT_CLEANUP(piece_done) struct piece p = {0};
@@ -324,8 +325,9 @@ static void name_strata(const struct zt_image *img)
 		ZT_STRBUF struct zt_strbuf b = {0};
 
 		nft_shape_name(&s->shape, &b);
-		(void)snprintf(s->name, sizeof(s->name), "%s%u_%s_g%u_v%u", nft_dir_name(s->dir), s->pos, zt_strbuf_cstr(&b),
-			       s->guard, img->work->version); /* the longest name is under 80 bytes */
+		(void)snprintf(s->name, sizeof(s->name), "%s%u_%s_g%u_v%u", nft_dir_name(s->dir), s->pos,
+			       zt_strbuf_cstr(&b), s->guard,
+			       img->work->version); /* the longest name is under 80 bytes */
 	}
 }
 
@@ -381,7 +383,8 @@ static int refuse(const struct zt_ruleset *rs, uint32_t rule, int r, struct zt_d
 
 	if (r != -E2BIG)
 		return r;
-	(void)zt_diag(d, ZT_ERROR, 3101, &span, "rule \"%s\": the policy needs more than %u map elements", zr->id, NFT_ELEMS_MAX);
+	(void)zt_diag(d, ZT_ERROR, 3101, &span, "rule \"%s\": the policy needs more than %u map elements", zr->id,
+		      NFT_ELEMS_MAX);
 	zt_diag_hint(d, "lists of users, hosts and ports multiply; use ranges or prefixes, or split the rule");
 	return -ENOTSUP;
 }
@@ -399,7 +402,7 @@ int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diag
 {
 	struct nft_index *ix = nft_index_new(rs);
 	struct zt_image *img = zt_new(struct zt_image, 1);
-	int r = zt_engine_refuse_needs(&zt_engine_nft, rs, d);
+	int r = zt_engine_refuse_needs(&zt_engine_nft, rs, d) ?: zt_engine_refuse_subjects(&zt_engine_nft, rs, d);
 
 	if (!ix || !img)
 		r = -ENOMEM;

@@ -436,19 +436,21 @@ static void test_subjects(void **state)
 	struct zt_match m = {.families = ZT_FAMILY_4};
 	struct zt_opening o = {0};
 	struct zt_flow f = {.dir = ZT_DIR_EGRESS, .owned = true, .uid = 1001, .gid = 1001, .proto = 6, .port = 6379};
+	const struct zt_subject *somebody;
 
 	(void)state;
 	assert_int_equal(zt_addr_parse("10.0.0.7", &f.dst), 0);
+	assert_int_equal(zt_ruleset_subject(rs, &(struct zt_subject){0}, &somebody), 0);
 	assert_int_equal(zt_ruleset_opens(rs, 0, ZT_DIR_EGRESS, &m, 0, &o), 0);
 	assert_false(o.at_most);
 	assert_false(zt_opening_has(&o, ZT_DIR_EGRESS, &f)); /* "web" allows it anyway */
 	zt_opening_done(&o);
-	rs->rules[1].match.to = 1;
+	rs->rules[1].match.to = somebody;
 	assert_int_equal(zt_ruleset_opens(rs, 0, ZT_DIR_EGRESS, &m, 0, &o), 0);
 	assert_true(o.at_most);
 	assert_true(zt_opening_has(&o, ZT_DIR_EGRESS, &f));
 	zt_opening_done(&o);
-	rs->rules[0].match.from = 1;
+	rs->rules[0].match.from = somebody;
 	f.uid = 1002;
 	rs->settings.def[ZT_DIR_EGRESS] = ZT_DEFAULT_ALLOW;
 	assert_int_equal(zt_ruleset_opens(rs, 0, ZT_DIR_EGRESS, &m, 0, &o), 0);

@@ -12,7 +12,8 @@ static struct zt_policy *rule(const char *body)
 		text, sizeof(text),
 		V
 		"sets: {lan: {addresses: [10.0.0.0/8, \"fd00::/8\"]}, mail: {ports: [465, 993-995]}}\n"
-		"identities: {web: {user: web-user, service: nginx}, cache: {user: db-user, exe: /usr/bin/redis-server}}\n"
+		"identities: {web: {user: web-user, service: nginx}, cache: {user: db-user, exe: /usr/bin/redis-server},\n"
+		"  either: {any: [web, cache]}, strict: {parent: /usr/bin/systemd, all: [web]}}\n"
 		"rules:\n  - {name: r, action: allow, %s}\n",
 		body);
 	return must_parse(text);
@@ -94,35 +95,63 @@ static void identities(void **state)
 	assert_int_equal(e->n_whos, 2);
 	assert_int_equal(e->whos[0].uid.v[0].lo, 1001);
 	assert_int_equal(e->whos[0].n_cgroups, 1);
-	assert_int_equal(e->whos[0].n_needs, 0);
+	assert_int_equal(e->whos[0].n_exes, 0);
 	assert_string_equal(e->whos[0].label, "uid 0-2000 @web");
-	assert_int_equal(e->whos[1].n_needs, 1);
-	assert_string_equal(e->whos[1].needs[0].key, "exe");
-	assert_string_equal(e->whos[1].needs[0].value, "/usr/bin/redis-server");
+	assert_int_equal(e->whos[1].n_exes, 1);
+	assert_string_equal(e->whos[1].exes[0].path, "/usr/bin/redis-server");
 	zt_policy_free(p);
 }
 
 static void receivers(void **state)
 {
+	static const char digest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 	struct zt_policy *p = rule("from: {user: web-user}, to: {host: 127.0.0.1, port: 6379, user: db-user}");
 
 	(void)state;
-	assert_int_equal(p->rules[0].from.whos[0].n_needs, 1);
-	assert_string_equal(p->rules[0].from.whos[0].needs[0].key, "receiver");
-	assert_string_equal(p->rules[0].from.whos[0].needs[0].value, "db-user");
-	assert_int_equal(p->rules[0].from.whos[0].needs[0].span.line, 5);
+	assert_int_equal(p->rules[0].dir, ZT_DIR_EGRESS);
+	assert_int_equal(p->rules[0].to.n_whos, 1);
+	assert_int_equal(p->rules[0].to.whos[0].uid.n, 1);
+	assert_string_equal(p->rules[0].to.whos[0].label, "db-user");
 	zt_policy_free(p);
 	p = rule("from: {host: any}, to: {exe: /usr/sbin/nginx, port: 80}");
-	assert_int_equal(p->rules[0].from.n_whos, 1);
-	assert_string_equal(p->rules[0].from.whos[0].needs[0].key, "receiver");
+	assert_int_equal(p->rules[0].dir, ZT_DIR_INGRESS);
+	assert_int_equal(p->rules[0].from.n_whos, 0);
+	assert_string_equal(p->rules[0].to.whos[0].exes[0].path, "/usr/sbin/nginx");
 	assert_true(p->rules[0].from.host_given);
 	zt_policy_free(p);
 	p = rule("from: {user: web-user}, to: {user: \"*\", port: 80}");
-	assert_int_equal(p->rules[0].from.whos[0].n_needs, 0);
+	assert_true(p->rules[0].to.whos[0].any);
 	zt_policy_free(p);
-	p = rule("from: {exe: [/bin/a, /bin/b], app: mail, container: c}");
-	assert_int_equal(p->rules[0].from.whos[0].n_needs, 3);
-	assert_string_equal(p->rules[0].from.whos[0].needs[0].value, "/bin/a,/bin/b");
+	p = rule(
+		"from: {exe: [/bin/a, \"/bin/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"], parent: /bin/c, app: mail}");
+	assert_int_equal(p->rules[0].from.whos[0].n_exes, 2);
+	assert_string_equal(p->rules[0].from.whos[0].exes[1].path, "/bin/b");
+	assert_string_equal(p->rules[0].from.whos[0].exes[1].digest, digest);
+	assert_string_equal(p->rules[0].from.whos[0].parents[0].path, "/bin/c");
+	assert_int_equal(p->rules[0].from.whos[0].n_needs, 1);
+	assert_string_equal(p->rules[0].from.whos[0].label, "/bin/a,/bin/b parent /bin/c app mail");
+	zt_policy_free(p);
+	p = rule("from: {container: no-such-container}");
+	assert_int_equal(p->rules[0].from.whos[0].n_cgroups, 1);
+	assert_string_equal(p->rules[0].from.whos[0].cgroups[0].service, "no-such-container");
+	zt_policy_free(p);
+}
+
+static void combined(void **state)
+{
+	struct zt_policy *p = rule("from: {identity: either}");
+	const struct zt_endpoint *e = &p->rules[0].from;
+
+	(void)state;
+	assert_int_equal(e->n_whos, 2);
+	assert_string_equal(e->whos[0].label, "@either");
+	assert_int_equal(e->whos[0].n_cgroups, 1);
+	assert_string_equal(e->whos[1].exes[0].path, "/usr/bin/redis-server");
+	zt_policy_free(p);
+	p = rule("from: {identity: strict}");
+	assert_int_equal(p->rules[0].from.n_whos, 1);
+	assert_int_equal(p->rules[0].from.whos[0].uid.v[0].lo, 1001);
+	assert_int_equal(p->rules[0].from.whos[0].n_parents, 1);
 	zt_policy_free(p);
 }
 
@@ -226,7 +255,7 @@ static void rule_details(void **state)
 	assert_int_equal(p->rules[0].priority, 7);
 	assert_int_equal(p->rules[0].expires / ZT_USEC_PER_SEC, 32472144000);
 	assert_string_equal(p->rules[0].description, "a\nb");
-	assert_int_equal(p->rules[0].span.line, 5);
+	assert_int_equal(p->rules[0].span.line, 6);
 	assert_string_equal(p->rules[0].span.file, "test.yaml");
 	zt_policy_free(p);
 	p = rule("from: {user: root}");
@@ -276,9 +305,9 @@ static void tests(void **state)
 	(void)state;
 	assert_int_equal(p->n_tests, 5);
 	assert_int_equal(t[0].dir, ZT_DIR_EGRESS);
-	assert_true(t[0].has_uid && t[0].has_gid);
-	assert_int_equal(t[0].uid, 2001);
-	assert_int_equal(t[0].gid, 2001); /* the primary group */
+	assert_true(t[0].from.has_uid && t[0].from.has_gid);
+	assert_int_equal(t[0].from.uid, 2001);
+	assert_int_equal(t[0].from.gid, 2001); /* the primary group */
 	assert_int_equal(t[0].proto, 6);
 	assert_int_equal(t[0].dst.b[0], 127);
 	assert_int_equal(t[1].dir, ZT_DIR_INGRESS);
@@ -287,11 +316,11 @@ static void tests(void **state)
 	assert_false(t[1].port_given);
 	assert_int_equal(t[1].expect, ZT_ACTION_REJECT);
 	assert_int_equal(t[1].at / ZT_USEC_PER_SEC, 1780272000);
-	assert_int_equal(t[2].gid, 5);
-	assert_string_equal(t[2].cgroup, "system.slice/nginx.service");
+	assert_int_equal(t[2].from.gid, 5);
+	assert_string_equal(t[2].from.cgroup, "system.slice/nginx.service");
 	assert_int_equal(t[3].dir, ZT_DIR_FORWARD);
-	assert_true(t[4].has_uid);
-	assert_false(t[4].has_gid);
+	assert_true(t[4].from.has_uid);
+	assert_false(t[4].from.has_gid);
 	zt_policy_free(p);
 }
 
@@ -346,6 +375,7 @@ int main(void)
 		cmocka_unit_test(users),
 		cmocka_unit_test(keys_hold_together),
 		cmocka_unit_test(identities),
+		cmocka_unit_test(combined),
 		cmocka_unit_test(receivers),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(ports_and_protocols),

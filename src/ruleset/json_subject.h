@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* Inside the room: subjects in the ruleset's JSON, and the pieces json.c shares for it. */
+#include <jansson.h>
+
+#include "ruleset/ruleset.h"
+
+json_t *zt_subjects_to_json(const struct zt_ruleset *rs); /* an array by index; NULL on ENOMEM */
+int zt_subjects_from_json(const json_t *a, struct zt_ruleset *rs);
+int zt_subject_at(const json_t *o, const char *key, const struct zt_ruleset *rs, const struct zt_subject **ret);
+
+json_t *zt_json_numbers(const struct zt_u32_ranges *l);
+json_t *zt_json_cgroups(const struct zt_cgroup *v, size_t n);
+int zt_json_put_list(json_t *o, const char *key, json_t *value); /* takes value; an empty list is left out */
+int zt_json_numbers_in(const json_t *a, uint32_t max, struct zt_u32_ranges *ret);
+int zt_json_cgroups_in(const json_t *a, struct zt_cgroup **ret, size_t *ret_n);
