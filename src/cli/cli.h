@@ -65,6 +65,7 @@ enum zt_opt {
 	ZT_OPT_WRITE,
 	ZT_OPT_CHECK,
 	ZT_OPT_FULL,
+	ZT_OPT_AGAINST,
 	ZT_OPT_COUNT,
 };
 
@@ -305,6 +306,7 @@ int zt_cmd_blocked(struct zt_cli *c);
 int zt_cmd_report(struct zt_cli *c);
 int zt_cmd_history(struct zt_cli *c);
 int zt_cmd_drift(struct zt_cli *c);
+int zt_cmd_prove(struct zt_cli *c);
 int zt_cmd_explain(struct zt_cli *c);
 int zt_cmd_completion(struct zt_cli *c);
 int zt_cmd_help(struct zt_cli *c);

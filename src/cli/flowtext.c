@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "identity/identity.h"
+#include "ruleset/equiv.h"
 
 static int split_proto(char *s, struct zt_target *t)
 {
@@ -111,8 +112,18 @@ static void sender(const struct zt_flow *f, struct zt_strbuf *out)
 		zt_strbuf_printf(out, "a process of group %u", f->gid);
 	else if (!f->cgroup_path)
 		zt_strbuf_str(out, "a socket without owner");
-	if (f->cgroup_path)
+	if (f->sender && f->sender->known && f->sender->exe_path && strcmp(f->sender->exe_path, zt_equiv_other) != 0)
+		zt_strbuf_printf(out, " running %s", f->sender->exe_path);
+	if (f->cgroup_path && strcmp(f->cgroup_path, zt_equiv_other) != 0)
 		zt_strbuf_printf(out, "%sin %s", out->len ? " " : "a process ", f->cgroup_path);
+}
+
+static void receiver(const struct zt_actor *a, struct zt_strbuf *out)
+{
+	zt_strbuf_str(out, " of ");
+	zt_uid_text(a->uid, out);
+	if (a->exe_path && strcmp(a->exe_path, zt_equiv_other) != 0)
+		zt_strbuf_printf(out, " running %s", a->exe_path);
 }
 
 void zt_flow_text(const struct zt_flow *f, struct zt_strbuf *out)
@@ -122,6 +133,10 @@ void zt_flow_text(const struct zt_flow *f, struct zt_strbuf *out)
 	sender(f, &who);
 	zt_strbuf_printf(out, "%s -> ", zt_strbuf_cstr(&who));
 	address_port(&f->dst, f, out);
+	if (f->receiver && !f->receiver->known)
+		zt_strbuf_str(out, " of an unknown process");
+	else if (f->receiver)
+		receiver(f->receiver, out);
 }
 
 json_t *zt_flow_json(const struct zt_flow *f)
@@ -135,7 +150,7 @@ json_t *zt_flow_json(const struct zt_flow *f)
 		zt_addr_format(&f->dst, dst);
 	j = json_pack("{s:s, s:s*, s:s*, s:i, s:o}", "direction", zt_direction_name(f->dir), "source",
 		      *src ? src : NULL, "destination", *dst ? dst : NULL, "protocol", (int)f->proto, "cgroup",
-		      zt_json_text(f->cgroup_path));
+		      zt_json_text(f->cgroup_path && strcmp(f->cgroup_path, zt_equiv_other) ? f->cgroup_path : NULL));
 	if (f->owned) {
 		(void)json_object_set_new(j, "uid", json_integer(f->uid)); /* a failed set leaves a key out */
 		(void)json_object_set_new(j, "gid", json_integer(f->gid));

@@ -65,6 +65,8 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 	[ZT_OPT_WRITE] = {"write", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL, "put the result in place of the file"},
 	[ZT_OPT_CHECK] = {"check", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			  "print nothing; exit 1 when the file is not in canonical form"},
+	[ZT_OPT_AGAINST] = {"against", 0, "ENGINE", false, ZT_COMPLETE_WORDS, "nft iptables memory",
+			    "compare with what this engine makes of the policy, loaded for real in a scratch network namespace"},
 	[ZT_OPT_FULL] = {"full", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			 "up to 100,000 rules, iptables as well, more rounds: about four minutes"},
 };
@@ -317,6 +319,22 @@ const struct zt_verb zt_verbs[] = {
 	 .n_opts = 1,
 	 .exits = {{0, "no drift"}, {1, "there is drift"}, {3, "not active"}},
 	 .run = zt_cmd_drift},
+	{.name = "prove",
+	 .args = "[FILE]",
+	 .group = LOOK,
+	 .summary = "does the kernel decide every flow as the policy says?",
+	 .help = "Reads the rules back from the kernel and compares them with the policy (FILE, or the source of the generation in force) over "
+		 "every class of flows that either distinguishes: direction, sender, receiver, addresses, protocol, port and time. The result is "
+		 "\"equivalent over N classes\", or a flow that is decided differently.\n\nWith --against the kernel is also compared with what "
+		 "another engine makes of the same policy.",
+	 .example = "zt-segment prove --against iptables",
+	 .flags = ZT_VERB_JSON | ZT_VERB_POLICY | ZT_VERB_KERNEL,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_FILE,
+	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_AGAINST, NULL}},
+	 .n_opts = 2,
+	 .exits = {{0, "equivalent"}, {1, "not equivalent, or not proved"}, {3, "nothing is enforced"}},
+	 .run = zt_cmd_prove},
 
 	{.name = "bench",
 	 .args = "",

@@ -10,6 +10,8 @@
  */
 #include "ruleset/ruleset.h"
 
+extern const char zt_equiv_other[]; /* the program or control group of an actor that no rule names */
+
 struct zt_equiv {
 	bool equal;
 	double classes;	 /* size of the space: the product of the classes of each dimension */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ruleset/equiv_dims.h"
+#include "ruleset/equiv.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/time.h"
 
-static const char nowhere[] = "/no rule names this"; /* a program or control group that no rule names */
+const char zt_equiv_other[] = "/other";
+#define nowhere zt_equiv_other
 
 struct equiv_point equiv_start(void)
 {
