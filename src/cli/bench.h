@@ -49,7 +49,7 @@ struct zt_bench_result {
 	bool usable;
 	/* ratios to none, medians over the rounds: rate, p50, p99 */
 	double rate[ZT_BENCH_N_LOADS], p50[ZT_BENCH_N_LOADS], p99[ZT_BENCH_N_LOADS];
-	double ns[ZT_BENCH_N_LOADS]; /* added nanoseconds an operation */
+	double ns[ZT_BENCH_N_LOADS]; /* nanoseconds added to the median operation */
 };
 struct zt_bench_plan {
 	enum zt_bench_path path;

@@ -328,8 +328,13 @@ static int start_server(enum zt_bench_path path, pid_t *ret_pid)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	pid = fork();
-	if (!pid)
-		server_process(fds[1], path);
+	if (!pid) {
+		/* Nothing of the client's: the server ends when it sees the other end of its socket gone, and would itself hold it. */
+		if (dup2(fds[1], 3) < 0)
+			_exit(1);
+		(void)close_range(4, ~0U, 0);
+		server_process(3, path);
+	}
 	(void)close(fds[1]);
 	*ret_pid = pid;
 	if (path == ZT_BENCH_VETH &&
