@@ -71,7 +71,9 @@ int zt_cmd_rollback(struct zt_cli *c)
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);
-	if (!c->json && !c->quiet && result.outcome != ZT_APPLY_PENDING)
+	if (!c->json && !c->quiet && result.outcome != ZT_APPLY_PENDING && !result.generation)
+		fprintf(c->out, "Rolled back; nothing is enforced now, as before.\n");
+	else if (!c->json && !c->quiet && result.outcome != ZT_APPLY_PENDING)
 		fprintf(c->out, "Rolled back; this is generation %llu now.\n", (unsigned long long)result.generation);
 	return c->json || result.outcome == ZT_APPLY_PENDING ? zt_apply_report(c, &result, false) : 0;
 }
@@ -82,6 +84,10 @@ int zt_cmd_refresh(struct zt_cli *c)
 	bool changed = false;
 	int r = zt_refresh(&ctx, &changed, &c->diags);
 
+	if (r == -ENOENT && !c->diags.errors) {
+		fprintf(c->err, "zt-segment: nothing is meant to be in force, so there is nothing to refresh\n");
+		return ZT_EXIT_INACTIVE;
+	}
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);

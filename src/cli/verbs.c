@@ -220,7 +220,7 @@ const struct zt_verb zt_verbs[] = {
 		 "restarted (its cgroup is a new one), a host name moved or a network device appeared.",
 	 .example = "zt-segment refresh",
 	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL,
-	 .exits = {{0, "done"}},
+	 .exits = {{0, "done"}, {3, "nothing is meant to be in force"}},
 	 .run = zt_cmd_refresh},
 	{.name = "restore",
 	 .args = "",

@@ -4,6 +4,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/proc.h"
 #include "engine/nft/nft.h"
 
@@ -76,7 +77,7 @@ static int flush(const char *instance, struct zt_diags *d)
 	/* Naming a table before deleting it makes "delete" hold whether it was there or not. */
 	nft_table_name(instance, table);
 	zt_strbuf_printf(&text, "table inet %s {\n}\ndelete table inet %s\n", table, table);
-	if (nft_run_text(text.buf, text.len, false, d) < 0)
+	if (nft_run_text(text.buf, text.len, false, d) < 0 || zt_fault_step("nft: one table is gone") < 0)
 		return -EIO;
 	zt_strbuf_clear(&text);
 	zt_strbuf_printf(&text, "table netdev %s {\n}\ndelete table netdev %s\n", table, table);
