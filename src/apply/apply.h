@@ -107,3 +107,34 @@ int zt_history_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct 
 /* The policy bytes / the ruleset of a generation. */
 int zt_generation_load(const struct zt_apply_ctx *c, uint64_t n, struct zt_ruleset **ret_rs, char **ret_source,
 		       size_t *ret_len, struct zt_diags *d);
+
+/* ---- revoke.c: ending running flows ---- */
+struct zt_revoke_filter {
+	bool has_uid;
+	uint32_t uid;	     /* only flows of this user, at either end */
+	const char *rule;    /* only flows this rule decides, also those it allows */
+	const char *subject; /* only flows one of whose ends is this process identity ("@web", "web", as the policy has it) */
+	bool allowed;	     /* also flows that the policy allows */
+	bool dry_run;	     /* only tell */
+};
+struct zt_revoked {
+	enum zt_direction dir; /* egress: began here */
+	uint8_t proto;
+	struct zt_addr src, dst; /* of the first packet */
+	uint16_t sport, dport;
+	uint32_t uid; /* of the socket here */
+	int pid;
+	char *program, *rule; /* the rule that decides now; NULL: the default policy */
+	bool failed;	      /* the kernel did not end it */
+};
+struct zt_revoke_report {
+	struct zt_revoked *v;
+	size_t n, cap;
+	size_t looked_at; /* flows */
+	size_t unclear;	  /* left alone: nothing tells which end began */
+	zt_usec took;
+};
+/* Ends the flows (TCP, connected UDP) of the current network namespace that rs, what the kernel enforces, denies: both sockets where both are
+ * here (the program gets ECONNABORTED, a peer elsewhere a reset), and their conntrack entries. No other flow is touched. f may be NULL. */
+int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, struct zt_revoke_report *ret, struct zt_diags *d);
+void zt_revoke_report_done(struct zt_revoke_report *r);

@@ -66,6 +66,10 @@ enum zt_opt {
 	ZT_OPT_CHECK,
 	ZT_OPT_FULL,
 	ZT_OPT_AGAINST,
+	ZT_OPT_REVOKE,
+	ZT_OPT_RULE,
+	ZT_OPT_LABEL,
+	ZT_OPT_ALLOWED,
 	ZT_OPT_COUNT,
 };
 
@@ -197,6 +201,12 @@ size_t zt_active_rules(const struct zt_ruleset *rs);	  /* rows of status: rules 
 const char *zt_engine_title(const char *name);		  /* "nftables" */
 const char *zt_default_text(const struct zt_settings *s); /* "DEFAULT DENY" … */
 
+/* ---- cmd_revoke.c: what was ended ---- */
+struct json_t *zt_revoked_json(const struct zt_revoke_report *r, bool dry_run);
+/* Ends what rs, just put in force, denies; the report goes to the screen, or into the object. Exit code. */
+int zt_revoke_denied(struct zt_cli *c, const struct zt_ruleset *rs, struct json_t *into);
+int zt_revoked_print(struct zt_cli *c, const struct zt_revoke_report *r, bool dry_run); /* exit code */
+
 /* ---- flowtext.c: "HOST:PORT/PROTO" ---- */
 struct zt_target {
 	bool has_host;
@@ -269,7 +279,8 @@ void zt_code_at(size_t i, unsigned *ret_code, const char **ret_title);
 
 /* ---- cmd_apply.c, also for rollback ---- */
 int zt_apply_options_from(struct zt_cli *c, struct zt_apply_options *ret); /* exit code */
-int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_run);
+/* revoke: the ruleset whose denied flows are ended, or NULL */
+int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_run, const struct zt_ruleset *revoke);
 
 /* ---- difftext.c: for plan and drift ---- */
 void zt_diff_print(struct zt_cli *c, const struct zt_diff *d, const struct zt_ruleset *before,
@@ -307,6 +318,7 @@ int zt_cmd_report(struct zt_cli *c);
 int zt_cmd_history(struct zt_cli *c);
 int zt_cmd_drift(struct zt_cli *c);
 int zt_cmd_prove(struct zt_cli *c);
+int zt_cmd_revoke(struct zt_cli *c);
 int zt_cmd_explain(struct zt_cli *c);
 int zt_cmd_completion(struct zt_cli *c);
 int zt_cmd_help(struct zt_cli *c);

@@ -80,17 +80,25 @@ static const char *outcome_name(enum zt_apply_outcome o)
 	return "";
 }
 
-int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_run)
+static int report_json(struct zt_cli *c, const struct zt_apply_result *r, bool dry_run, const char *until,
+		       const struct zt_ruleset *revoke)
+{
+	json_t *j = json_pack("{s:s, s:I, s:I, s:s*, s:s}", "outcome", dry_run ? "dry-run" : outcome_name(r->outcome),
+			      "generation", (json_int_t)r->generation, "rules", (json_int_t)r->n_rules, "deadline",
+			      r->deadline ? until : NULL, "engine", c->engine->name);
+	int code = j && revoke ? zt_revoke_denied(c, revoke, j) : 0;
+
+	return zt_cli_json(c, j) ?: code;
+}
+
+int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_run, const struct zt_ruleset *revoke)
 {
 	char until[32] = "";
 
 	if (r->deadline)
 		zt_time_format(r->deadline, until);
 	if (c->json)
-		return zt_cli_json(c, json_pack("{s:s, s:I, s:I, s:s*, s:s}", "outcome",
-						dry_run ? "dry-run" : outcome_name(r->outcome), "generation",
-						(json_int_t)r->generation, "rules", (json_int_t)r->n_rules, "deadline",
-						r->deadline ? until : NULL, "engine", c->engine->name));
+		return report_json(c, r, dry_run, until, revoke);
 	if (dry_run)
 		zt_cli_info(c, "Everything up to the swap went well; nothing was changed (--dry-run)");
 	else if (r->outcome == ZT_APPLY_UNCHANGED)
@@ -104,7 +112,7 @@ int zt_apply_report(struct zt_cli *c, const struct zt_apply_result *r, bool dry_
 			"%s, or generation %llu is rolled back by itself.\n",
 			zt_colour(c, ZT_YELLOW), zt_colour(c, ZT_PLAIN), until, (unsigned long long)r->generation);
 	}
-	return 0;
+	return revoke ? zt_revoke_denied(c, revoke, NULL) : 0;
 }
 
 struct progress {
@@ -130,6 +138,7 @@ static int apply_ruleset(struct zt_cli *c, const struct zt_policy *p, struct zt_
 	struct progress say = {.c = c, .n_rules = zt_active_rules(rs)};
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	struct zt_apply_result result = {0};
+	bool revoke;
 	int r;
 
 	ctx.say = progress;
@@ -140,7 +149,9 @@ static int apply_ruleset(struct zt_cli *c, const struct zt_policy *p, struct zt_
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);
-	return zt_apply_report(c, &result, o->dry_run);
+	revoke = !o->dry_run && result.outcome != ZT_APPLY_PENDING &&
+		 (zt_opt(c, REVOKE) || !rs->settings.preserve_established);
+	return zt_apply_report(c, &result, o->dry_run, revoke ? rs : NULL);
 }
 
 /* Two engines at once would enforce both policies, and nobody could tell which of them denied. */
@@ -164,6 +175,10 @@ int zt_cmd_apply(struct zt_cli *c)
 	struct zt_apply_options o;
 	int code = zt_apply_options_from(c, &o);
 
+	if (!code && zt_opt(c, REVOKE) && o.confirm)
+		return zt_cli_error(
+			c, ZT_EXIT_USAGE, 5001, "\"zt-segment confirm --revoke\" ends them once it is certain",
+			"--revoke does not go with --confirm: a flow that was ended does not come back when the policy is rolled back");
 	if (!code)
 		code = refuse_second_engine(c);
 	if (code)

@@ -5,16 +5,24 @@
 
 #include "cli/cli.h"
 
+/* What is confirmed cannot be rolled back by itself any more: now flows may be ended. */
 static int confirmed(struct zt_cli *c, uint64_t generation)
 {
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	int code = zt_cli_raise(c, &rs);
+	bool revoke = !code && (zt_opt(c, REVOKE) || !rs->settings.preserve_established);
+
 	zt_cli_flush_diags(c);
-	if (c->json)
-		return zt_cli_json(
-			c, json_pack("{s:s, s:I}", "outcome", "confirmed", "generation", (json_int_t)generation));
+	if (c->json) {
+		json_t *j = json_pack("{s:s, s:I}", "outcome", "confirmed", "generation", (json_int_t)generation);
+
+		code = revoke && j ? zt_revoke_denied(c, rs, j) : code;
+		return zt_cli_json(c, j) ?: code;
+	}
 	if (!c->quiet)
 		fprintf(c->out, "Generation %llu is confirmed and stays, also after a reboot.\n",
 			(unsigned long long)generation);
-	return 0;
+	return revoke ? zt_revoke_denied(c, rs, NULL) : code;
 }
 
 /* Was the newest generation taken back before it was confirmed? */
@@ -75,7 +83,7 @@ int zt_cmd_rollback(struct zt_cli *c)
 		fprintf(c->out, "Rolled back; nothing is enforced now, as before.\n");
 	else if (!c->json && !c->quiet && result.outcome != ZT_APPLY_PENDING)
 		fprintf(c->out, "Rolled back; this is generation %llu now.\n", (unsigned long long)result.generation);
-	return c->json || result.outcome == ZT_APPLY_PENDING ? zt_apply_report(c, &result, false) : 0;
+	return c->json || result.outcome == ZT_APPLY_PENDING ? zt_apply_report(c, &result, false, NULL) : 0;
 }
 
 int zt_cmd_refresh(struct zt_cli *c)
