@@ -64,6 +64,10 @@ static struct zt_set *set_find(struct zt_load *l, const struct zt_node *v)
 	ZT_FREE const char **names = NULL;
 	size_t n = 0;
 
+	if (s && s->open) {
+		(void)zt_complain(l, 1214, v, "the set \"%s\" names itself", zt_shown(v)); /* NULL says it */
+		return NULL;
+	}
 	if (s) {
 		s->used = true;
 		return s;
@@ -120,6 +124,7 @@ static int set_fill(struct zt_load *l, struct zt_set *s)
 
 	addresses = zt_field(&f, SET, ADDRESSES);
 	ports = zt_field(&f, SET, PORTS);
+	s->open = true;
 	s->has_addresses = addresses != NULL;
 	s->has_ports = ports != NULL;
 	if (addresses)
@@ -128,6 +133,7 @@ static int set_fill(struct zt_load *l, struct zt_set *s)
 		r = zt_also(r, zt_ports_read(l, ports, &s->ports));
 	if (!r && !addresses && !ports)
 		r = zt_complain(l, 1215, s->key, "the set \"%s\" has neither addresses nor ports", zt_shown(s->key));
+	s->open = false;
 	s->bad = r != 0;
 	return r;
 }

@@ -52,7 +52,7 @@ struct zt_set {
 	const struct zt_node *key;
 	struct zt_addr_ranges addresses;
 	struct zt_u32_ranges ports;
-	bool has_addresses, has_ports, used, bad;
+	bool has_addresses, has_ports, used, bad, open; /* open: being read */
 };
 struct zt_identity {
 	const struct zt_doc *doc;
