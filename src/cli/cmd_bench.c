@@ -74,7 +74,9 @@ static int add_row(struct zt_table *t, const struct zt_bench_result *r)
 	char rules[16], cells[5][24];
 	const char *row[] = {r->name, rules, cells[0], cells[1], cells[2], cells[3], cells[4]};
 
-	(void)snprintf(rules, sizeof(rules), r->rules ? "%u" : "", r->rules);
+	rules[0] = '\0';
+	if (r->rules)
+		(void)snprintf(rules, sizeof(rules), "%u", r->rules);
 	if (!r->usable) {
 		for (int i = 0; i < 5; i++)
 			(void)snprintf(cells[i], sizeof(cells[i]), "-");

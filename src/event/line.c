@@ -329,6 +329,10 @@ int zt_event_parse_line(const char *line, size_t len, const char *blocked_prefix
 		return -EBADMSG;
 	e.has_ports = (seen & SEEN_DPT) && zt_proto_has_ports(e.proto);
 	e.has_uid = seen & SEEN_UID;
+	if (!e.has_ports)
+		e.sport = e.dport = 0;
+	if (!e.has_uid)
+		e.uid = e.gid = 0;
 	*ret = e;
 	return 0;
 }

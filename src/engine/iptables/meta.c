@@ -319,7 +319,7 @@ static int get_settings(char **f, size_t n, struct zt_ruleset *rs)
 
 static int get_head(char **f, size_t n, struct zt_ruleset *rs)
 {
-	if (n != 4 || strlen(f[3]) >= sizeof(rs->hash))
+	if (n != 4 || strlen(f[3]) != sizeof(rs->hash) - 1 || f[3][strspn(f[3], "0123456789abcdef")])
 		return -EUCLEAN;
 	memcpy(rs->hash, f[3], strlen(f[3]) + 1);
 	return get_text(f[1], &rs->instance) ?: get_u64(f[2], UINT64_MAX, &rs->generation);

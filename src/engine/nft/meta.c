@@ -243,7 +243,7 @@ int nft_meta_apply(const struct nft_meta *m, struct zt_ruleset *rs)
 	int r = generation && hash && strlen(hash) == 64 ? take_string(m, "instance", &rs->instance) : -EUCLEAN;
 
 	if (!r)
-		r = zt_parse_u64(generation, UINT64_MAX, &rs->generation);
+		r = zt_parse_u64(generation, UINT64_MAX, &rs->generation) < 0 ? -EUCLEAN : 0;
 	if (!r)
 		r = take_string(m, "policy", &rs->policy_name);
 	if (!r)

@@ -234,6 +234,8 @@ static int raise_state(struct nft_state *s, struct zt_ruleset *rs, struct zt_dia
 		r = check_frame(&c);
 	if (!r)
 		r = raise_rules(&c, s->elems, s->n_elems);
+	if (r == -EUCLEAN)
+		(void)damage(&c, "unreadable guard or control group in set", "zt_meta");
 	if (!r)
 		r = c.damaged ? -EUCLEAN : zt_ruleset_rehash(rs);
 	return r;

@@ -27,6 +27,8 @@ static bool parse_addr(const char *hex, struct zt_addr *ret, uint16_t *ret_port)
 	size_t digits = strcspn(hex, ":");
 	unsigned port;
 
+	if (digits != 8 && digits != 32)
+		return false;
 	*ret = (struct zt_addr){.family = digits == 8 ? 4 : 6};
 	for (size_t word = 0; word < digits / 8; word++) {
 		unsigned v;
@@ -35,7 +37,7 @@ static bool parse_addr(const char *hex, struct zt_addr *ret, uint16_t *ret_port)
 			return false;
 		memcpy(ret->b + word * 4, &v, 4); /* the kernel prints words of memory as numbers */
 	}
-	if ((digits != 8 && digits != 32) || sscanf(hex + digits, ":%4x", &port) != 1)
+	if (sscanf(hex + digits, ":%4x", &port) != 1)
 		return false;
 	*ret_port = (uint16_t)port;
 	if (digits == 32 && !memcmp(ret->b, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12)) {

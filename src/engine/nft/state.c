@@ -131,6 +131,17 @@ static const struct nlattr *find_nested(const struct nlattr *nest, uint16_t type
 	return NULL;
 }
 
+/* 0 where there is no such attribute, or a shorter one. */
+static uint32_t be32_of(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) >= 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
+}
+
+static uint64_t be64_of(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) >= 8 ? be64toh(mnl_attr_get_u64(attr)) : 0;
+}
+
 static int push(char ***list, size_t *cap, size_t *n, const char *s)
 {
 	int r = zt_grow_((void **)list, cap, *n, sizeof(**list));
@@ -198,10 +209,10 @@ static int set_cb(const struct nlmsghdr *nlh, void *arg)
 	int r;
 
 	if (strcmp(find_str(nlh, NFTA_SET_TABLE), s->table) != 0 || !strcmp(name, "zt_meta") ||
-	    (flags && ntohl(mnl_attr_get_u32(flags)) & NFT_SET_ANONYMOUS))
+	    (be32_of(flags) & NFT_SET_ANONYMOUS))
 		return 0;
 	if (nft_map_name_parse(name, &m) < 0) {
-		bool map = flags && ntohl(mnl_attr_get_u32(flags)) & NFT_SET_MAP;
+		bool map = be32_of(flags) & NFT_SET_MAP;
 		ZT_FREE char *text = zt_asprintf("%s inet %s %s", map ? "map" : "set", s->table, name);
 
 		return text ? push(&s->strangers, &s->cap_strangers, &s->n_strangers, text) : -ENOMEM;
@@ -264,9 +275,9 @@ static void read_counter(const struct nlattr *elem, struct nft_live_elem *e)
 		expr = find_nested(find_nested(elem, NFTA_SET_ELEM_EXPRESSIONS), NFTA_LIST_ELEM);
 	data = find_nested(expr, NFTA_EXPR_DATA);
 	v = find_nested(data, NFTA_COUNTER_PACKETS);
-	e->packets = v ? be64toh(mnl_attr_get_u64(v)) : 0;
+	e->packets = be64_of(v);
 	v = find_nested(data, NFTA_COUNTER_BYTES);
-	e->bytes = v ? be64toh(mnl_attr_get_u64(v)) : 0;
+	e->bytes = be64_of(v);
 }
 
 static bool read_verdict(const struct nlattr *elem, struct nft_live_elem *e)
@@ -277,10 +288,12 @@ static bool read_verdict(const struct nlattr *elem, struct nft_live_elem *e)
 
 	if (!code)
 		return false;
-	e->accept = ntohl(mnl_attr_get_u32(code)) == NF_ACCEPT;
+	e->accept = be32_of(code) == NF_ACCEPT;
+	if (chain && mnl_attr_validate(chain, MNL_TYPE_NUL_STRING) < 0)
+		return false;
 	if (chain)
 		(void)snprintf(e->chain, sizeof(e->chain), "%s", mnl_attr_get_str(chain)); /* ours are shorter */
-	return e->accept || (chain && (int)ntohl(mnl_attr_get_u32(code)) == NFT_GOTO);
+	return e->accept || (chain && (int)be32_of(code) == NFT_GOTO);
 }
 
 /* "<id> #<order key>[.<part>]" */
@@ -604,9 +617,9 @@ static int object_cb(const struct nlmsghdr *nlh, void *arg)
 	if (!count || strcmp(find_str(nlh, NFTA_OBJ_TABLE), c->table) != 0)
 		return 0;
 	v = find_nested(data, NFTA_COUNTER_PACKETS);
-	count->packets += v ? be64toh(mnl_attr_get_u64(v)) : 0;
+	count->packets += be64_of(v);
 	v = find_nested(data, NFTA_COUNTER_BYTES);
-	count->bytes += v ? be64toh(mnl_attr_get_u64(v)) : 0;
+	count->bytes += be64_of(v);
 	return 0;
 }
 
