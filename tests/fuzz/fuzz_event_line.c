@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Odd bytes in names are printed escaped, which does not come back. */
 static bool plain(const char *s)
 {
-	while (*s > 0x20 && *s < 0x7f && *s != '\\')
+	while (*s > 0x20 && *s < 0x7f && *s != '\\' && *s != '"')
 		s++;
 	return !*s;
 }
