@@ -290,7 +290,10 @@ struct json_t *zt_diff_json(const struct zt_diff *d, const struct zt_ruleset *be
 /* ---- events.c: shared by blocked and report ---- */
 int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, char **ret_prefix); /* exit code */
 bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e);
-int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret); /* exit code */
+int zt_cli_next_event(struct zt_event_source *s, struct zt_event *ret); /* 1; 0: the end, or Ctrl-C came; -errno */
+/* All of the past, or with --follow until Ctrl-C. Exit code; *ret_source: "the journal", a path, … */
+int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source);
+void zt_cli_no_past_hint(struct zt_cli *c); /* why nothing may have been found */
 struct json_t *zt_event_json(const struct zt_event *e);
 void zt_event_to_text(const struct zt_event *e, struct zt_strbuf *out); /* "127.0.0.1:6379/tcp" */
 void zt_event_who_text(const struct zt_event *e, struct zt_strbuf *out);

@@ -47,9 +47,13 @@ static void print_event(struct zt_cli *c, const struct zt_event *e, const char *
 	}
 }
 
+static int print_groups(struct zt_cli *c, struct zt_event_groups *g);
+
+/* Lines until the end, or Ctrl-C; then, on a terminal's behalf, the table of what was seen. */
 static int print_events(struct zt_cli *c, bool follow)
 {
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
+	ZT_CLEANUP(zt_event_groups_done) struct zt_event_groups g = {0};
 	ZT_FREE char *prefix = NULL;
 	struct zt_event e;
 	uint64_t lost = 0;
@@ -57,7 +61,7 @@ static int print_events(struct zt_cli *c, bool follow)
 
 	if (code)
 		return code;
-	while ((r = zt_event_next(s, -1, &e)) > 0) {
+	while ((r = zt_cli_next_event(s, &e)) > 0) {
 		if (zt_event_lost(s) > lost && !c->quiet)
 			fprintf(c->err,
 				"zt-segment: %llu or more events were lost: they came faster than they could be read\n",
@@ -68,8 +72,16 @@ static int print_events(struct zt_cli *c, bool follow)
 		print_event(c, &e, prefix);
 		if (follow && fflush(c->out))
 			return ZT_EXIT_FAILED;
+		r = follow ? zt_event_groups_add(&g, &e) : 0;
+		if (r < 0)
+			break;
 	}
-	return r < 0 ? zt_cli_fail(c, r) : 0;
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	if (!g.n || c->json || c->quiet || zt_opt(c, RAW))
+		return 0;
+	fputc('\n', c->out);
+	return print_groups(c, &g);
 }
 
 /* ---- grouped ---- */
@@ -165,13 +177,15 @@ static struct zt_table *new_table(bool programs)
 	return zt_table_new(cols, n);
 }
 
-static int print_groups(struct zt_cli *c, const struct zt_event_groups *g)
+static int print_groups(struct zt_cli *c, struct zt_event_groups *g)
 {
 	bool programs = any(g, has_program);
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = new_table(programs);
 	char head[96], total[32];
 	const char *heads[] = {head};
 
+	if (g->n)
+		qsort(g->items, g->n, sizeof(*g->items), by_user_then_count);
 	for (size_t i = 0; t && i < g->n; i++)
 		add_group(t, &g->items[i], programs);
 	zt_format_thousands(g->total, total);
@@ -186,29 +200,36 @@ static int print_groups(struct zt_cli *c, const struct zt_event_groups *g)
 	return 0;
 }
 
+static int groups_json(struct zt_cli *c, struct zt_event_groups *g, const char *source)
+{
+	json_t *a = json_array();
+
+	if (g->n)
+		qsort(g->items, g->n, sizeof(*g->items), by_user_then_count);
+	for (size_t i = 0; i < g->n; i++)
+		(void)json_array_append_new(a, zt_group_json(&g->items[i])); /* a failed one is left out */
+	return zt_cli_json(c, json_pack("{s:o, s:I, s:o, s:I}", "source", zt_json_text(source), "total",
+					(json_int_t)g->total, "groups", a, "not_grouped", (json_int_t)g->overflowed));
+}
+
 static int groups(struct zt_cli *c)
 {
-	struct zt_event_groups g = {0};
-	int code = zt_cli_events_group(c, &g);
+	ZT_CLEANUP(zt_event_groups_done) struct zt_event_groups g = {0};
+	const char *source = NULL;
+	int code = zt_cli_events_group(c, &g, &source);
 
-	if (!code && g.n)
-		qsort(g.items, g.n, sizeof(*g.items), by_user_then_count);
-	if (!code && c->json) {
-		json_t *a = json_array();
-
-		for (size_t i = 0; i < g.n; i++)
-			(void)json_array_append_new(a, zt_group_json(&g.items[i]));
-		code = zt_cli_json(c, json_pack("{s:I, s:o, s:I}", "total", (json_int_t)g.total, "groups", a,
-						"not_grouped", (json_int_t)g.overflowed));
-	} else if (!code && g.n) {
-		code = print_groups(c, &g);
-	} else if (!code && !c->quiet) {
-		fprintf(c->out, "Nothing was blocked%s%s, as far as the log goes.\n",
-			zt_opt(c, SINCE) ? " since " : " in the last 24 hours",
-			zt_opt(c, SINCE) ? zt_opt(c, SINCE) : "");
-	}
-	zt_event_groups_done(&g);
-	return code;
+	if (code)
+		return code;
+	if (c->json)
+		return groups_json(c, &g, source);
+	if (g.n)
+		return print_groups(c, &g);
+	if (c->quiet)
+		return 0;
+	fprintf(c->out, "Nothing was blocked%s%s, says %s.\n", zt_opt(c, SINCE) ? " since " : " in the last 24 hours",
+		zt_opt(c, SINCE) ? zt_opt(c, SINCE) : "", source);
+	zt_cli_no_past_hint(c);
+	return 0;
 }
 
 int zt_cmd_blocked(struct zt_cli *c)

@@ -100,7 +100,7 @@ static void patterns(struct zt_cli *c, const struct zt_event_groups *g)
 	free(p);
 }
 
-static int report_json(struct zt_cli *c, const struct zt_event_groups *g)
+static int report_json(struct zt_cli *c, const struct zt_event_groups *g, const char *source)
 {
 	json_t *users = json_array();
 
@@ -116,20 +116,32 @@ static int report_json(struct zt_cli *c, const struct zt_event_groups *g)
 		(void)json_array_append_new(users, json_pack("{s:s, s:I, s:o}", "who", zt_strbuf_cstr(&who), "count",
 							     (json_int_t)u.count, "destinations", destinations));
 	}
-	return zt_cli_json(c, json_pack("{s:I, s:o, s:o}", "total", (json_int_t)g->total, "senders", users, "patterns",
-					zt_patterns_json(g)));
+	return zt_cli_json(c, json_pack("{s:o, s:I, s:o, s:o}", "source", zt_json_text(source), "total",
+					(json_int_t)g->total, "senders", users, "patterns", zt_patterns_json(g)));
 }
 
-static int report(struct zt_cli *c, const struct zt_event_groups *g)
+static void period(struct zt_cli *c, const char *source)
 {
-	const char *since = zt_opt(c, SINCE);
+	if (zt_opt(c, FOLLOW))
+		fprintf(c->out, "Blocked traffic while watched");
+	else if (zt_opt(c, SINCE))
+		fprintf(c->out, "Blocked traffic since %s", zt_opt(c, SINCE));
+	else
+		fprintf(c->out, "Blocked traffic of the last 24 hours");
+	fprintf(c->out, ", from %s", source);
+}
+
+static int report(struct zt_cli *c, const struct zt_event_groups *g, const char *source)
+{
 	char total[32];
 	size_t n = count_users(g);
 
 	zt_format_thousands(g->total, total);
-	fprintf(c->out, "Blocked traffic %s%s: %s packet%s logged, %zu sender%s.\n",
-		since ? "since " : "of the last 24 hours", since ? since : "", total, g->total == 1 ? "" : "s", n,
+	period(c, source);
+	fprintf(c->out, ":\n%s packet%s logged, %zu sender%s.\n", total, g->total == 1 ? "" : "s", n,
 		n == 1 ? "" : "s");
+	if (!g->n)
+		zt_cli_no_past_hint(c);
 	for (size_t i = 0; i < g->n;) {
 		struct user u = next_user(g, i);
 
@@ -145,12 +157,13 @@ static int report(struct zt_cli *c, const struct zt_event_groups *g)
 int zt_cmd_report(struct zt_cli *c)
 {
 	struct zt_event_groups g = {0};
-	int code = zt_cli_events_group(c, &g);
+	const char *source = NULL;
+	int code = zt_cli_events_group(c, &g, &source);
 
 	if (!code && g.n)
 		qsort(g.items, g.n, sizeof(*g.items), by_sender_then_count);
 	if (!code)
-		code = c->json ? report_json(c, &g) : report(c, &g);
+		code = c->json ? report_json(c, &g, source) : report(c, &g, source);
 	zt_event_groups_done(&g);
 	return code;
 }

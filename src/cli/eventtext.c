@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <jansson.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -37,6 +38,31 @@ static int since(struct zt_cli *c, zt_usec *ret)
 	return 0;
 }
 
+static volatile sig_atomic_t stopped;
+
+/* A signal between the last look and the wait would be slept over: the alarm wakes once more. */
+static void stop(int sig)
+{
+	(void)sig;
+	stopped = 1;
+	(void)alarm(1); /* returns what was left of another one, and there is none */
+}
+
+/* Ctrl-C ends the watching and not the program: what was seen is summed up. A second one ends it. */
+static void catch_end(void)
+{
+	struct sigaction once = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND}, again = {.sa_handler = stop};
+
+	(void)sigaction(SIGINT, &once, NULL); /* cannot fail with these signals */
+	(void)sigaction(SIGTERM, &once, NULL);
+	(void)sigaction(SIGALRM, &again, NULL);
+}
+
+int zt_cli_next_event(struct zt_event_source *s, struct zt_event *ret)
+{
+	return stopped ? 0 : zt_event_next(s, -1, ret);
+}
+
 int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, char **ret_prefix)
 {
 	ZT_FREE char *prefix = log_prefix(c);
@@ -51,9 +77,35 @@ int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, c
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);
+	if (follow)
+		catch_end();
 	if (ret_prefix)
 		*ret_prefix = ZT_TAKE(prefix);
 	return 0;
+}
+
+/* What a person calls the source. */
+static const char *source_title(struct zt_cli *c, const char *name)
+{
+	const char *asked = zt_opt(c, SOURCE);
+
+	if (!strcmp(name, "journal"))
+		return "the journal";
+	if (!strcmp(name, "kmsg"))
+		return "the kernel's ring buffer";
+	if (!strcmp(name, "nflog"))
+		return "the netlink log";
+	if (!asked)
+		return "/var/log/kern.log";
+	return !strncmp(asked, "file:", 5) ? asked + 5 : asked;
+}
+
+void zt_cli_no_past_hint(struct zt_cli *c)
+{
+	if (zt_opt(c, NETNS) && !zt_opt(c, FOLLOW))
+		fprintf(c->out,
+			"The kernel keeps what happens in a network namespace of its own out of its log (unless\n"
+			"net.netfilter.nf_log_all_netns is 1); \"blocked --follow\" sees it while it happens.\n");
 }
 
 bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e)
@@ -71,15 +123,16 @@ bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e)
 	return e->has_uid && e->uid == uid;
 }
 
-int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret)
+int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source)
 {
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
 	struct zt_event e;
-	int r, code = zt_cli_events(c, false, &s, NULL);
+	int r, code = zt_cli_events(c, zt_opt(c, FOLLOW), &s, NULL);
 
 	if (code)
 		return code;
-	while ((r = zt_event_next(s, -1, &e)) > 0) {
+	*ret_source = source_title(c, zt_event_source_name(s));
+	while ((r = zt_cli_next_event(s, &e)) > 0) {
 		if (zt_cli_event_wanted(c, &e))
 			r = zt_event_groups_add(ret, &e);
 		if (r < 0)
@@ -88,6 +141,9 @@ int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret)
 	if (zt_event_damaged(s) && !c->quiet)
 		fprintf(c->err, "zt-segment: %llu damaged log lines were left out\n",
 			(unsigned long long)zt_event_damaged(s));
+	if (zt_event_lost(s) && !c->quiet)
+		fprintf(c->err, "zt-segment: %llu or more events were lost: they came faster than they could be read\n",
+			(unsigned long long)zt_event_lost(s));
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 

@@ -298,8 +298,9 @@ const struct zt_verb zt_verbs[] = {
 	 .args = "",
 	 .group = LOOK,
 	 .summary = "who was blocked?",
-	 .help = "Reads the kernel log, the journal or the netlink log, whichever is there, and groups what was blocked by "
-		 "user, program where it is known, destination and port, with counts and first and last time.",
+	 .help = "Reads the journal, /var/log/kern.log or the kernel's ring buffer, whichever is there, and groups what was blocked by "
+		 "user, program where it is known, destination and port, with counts and first and last time.\n\nWith --follow it "
+		 "prints what happens from now on (from the netlink log, which knows programs) and ends on Ctrl-C with the table.",
 	 .example = "zt-segment blocked --since 1h",
 	 .flags = ZT_VERB_JSON,
 	 .opts = {{ZT_OPT_SINCE, NULL},
@@ -318,8 +319,11 @@ const struct zt_verb zt_verbs[] = {
 		 "many hosts tried by one user.",
 	 .example = "zt-segment report --since 24h",
 	 .flags = ZT_VERB_JSON,
-	 .opts = {{ZT_OPT_SINCE, NULL}, {ZT_OPT_SOURCE, NULL}, {ZT_OPT_USER, "only what this user tried, name or uid"}},
-	 .n_opts = 3,
+	 .opts = {{ZT_OPT_SINCE, NULL},
+		  {ZT_OPT_FOLLOW, "watch from now on and report on Ctrl-C"},
+		  {ZT_OPT_SOURCE, NULL},
+		  {ZT_OPT_USER, "only what this user tried, name or uid"}},
+	 .n_opts = 4,
 	 .exits = {{0, "done"}},
 	 .run = zt_cmd_report},
 	{.name = "history",

@@ -56,6 +56,20 @@ static int fill(struct zt_event_source *s)
 	return n > 0;
 }
 
+/* A child that ended badly has not said all there is; what it said about that went to our standard error. */
+static bool child_failed(struct zt_event_source *s)
+{
+	int status = 0;
+
+	if (s->child <= 0)
+		return false;
+	while (waitpid(s->child, &status, 0) < 0)
+		if (errno != EINTR)
+			return false;
+	s->child = 0;
+	return status != 0;
+}
+
 static int line_read(struct zt_event_source *s, struct zt_event *ret)
 {
 	const char *line;
@@ -70,7 +84,7 @@ static int line_read(struct zt_event_source *s, struct zt_event *ret)
 			s->damaged += r == -EBADMSG;
 		}
 		if (s->eof && !s->follow)
-			return -ENODATA;
+			return child_failed(s) ? -EIO : -ENODATA;
 		r = fill(s);
 		if (r < 0 || (r == 0 && !s->eof))
 			return r;
@@ -161,8 +175,15 @@ int zt_event_kmsg_open(struct zt_event_source *s, struct zt_diags *d)
 	s->ops = &zt_event_kmsg;
 	s->boot = zt_now() - zt_now_monotonic();
 	s->fd = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (s->fd < 0)
-		return zt_diag_errno(d, 4503, -errno, "cannot read the kernel log /dev/kmsg");
+	if (s->fd < 0) {
+		int r = -errno;
+
+		(void)zt_diag_errno(d, 4503, r, "cannot read the kernel log /dev/kmsg");
+		zt_diag_hint(
+			d,
+			"run it as root, or as a member of the group adm where there is a journal or /var/log/kern.log");
+		return r;
+	}
 	if (s->follow)
 		(void)lseek(s->fd, 0, SEEK_END); /* without it old records come too and are left out by their time */
 	return alloc_buffer(s);
@@ -192,8 +213,6 @@ static int spawn(struct zt_event_source *s, const char *const *argv, int out)
 		return r;
 	r = -posix_spawn_file_actions_adddup2(&fa, out, STDOUT_FILENO);
 	if (r == 0)
-		r = -posix_spawn_file_actions_addopen(&fa, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	if (r == 0)
 		r = -posix_spawn_file_actions_addopen(&fa, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	if (r == 0) /* the casts drop const, which exec never uses */
 		r = -posix_spawn(&s->child, argv[0], &fa, NULL, (char *const *)(uintptr_t)argv,
@@ -205,9 +224,15 @@ static int spawn(struct zt_event_source *s, const char *const *argv, int out)
 int zt_event_journal_open(struct zt_event_source *s, struct zt_diags *d)
 {
 	char since[40];
-	const char *argv[] = {
-		"/usr/bin/journalctl",	       "-k",	    "-q", "--no-pager", "--output=short-unix", since,
-		s->follow ? "--follow" : NULL, "--lines=0", NULL};
+	/* Not -k, which means this boot only. Users cannot write with the transport of the kernel. */
+	const char *argv[] = {"/usr/bin/journalctl",
+			      "-q",
+			      "--no-pager",
+			      "--output=short-unix",
+			      "_TRANSPORT=kernel",
+			      s->follow ? "--follow" : since,
+			      s->follow ? "--lines=0" : NULL,
+			      NULL};
 	ZT_CLOSE int out = -1;
 	int fds[2], r;
 

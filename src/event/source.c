@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "event/source.h"
 
+#include <glob.h>
 #include <poll.h>
 #include <string.h>
 
@@ -9,18 +10,29 @@
 
 enum { IDLE_MSEC = 250 }; /* how often a followed file is looked at: it cannot be waited for */
 
-/* The best source for the past. */
+static bool journal_readable(void)
+{
+	static const char *const files[] = {"/var/log/journal/*/*.journal", "/run/log/journal/*/*.journal"};
+	bool found = false;
+
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(files) && !found; i++) {
+		glob_t g = {0};
+
+		if (glob(files[i], GLOB_NOSORT, NULL, &g) == 0)
+			for (size_t k = 0; k < g.gl_pathc && !found; k++)
+				found = access(g.gl_pathv[k], R_OK) == 0;
+		globfree(&g);
+	}
+	return found;
+}
+
+/* The best source for the past: one that is there, that we may read, and that only the kernel writes (/var/log/syslog has lines of
+ * anybody). */
 static const char *best(void)
 {
-	static const char *const files[] = {"/var/log/kern.log", "/var/log/syslog", "/var/log/messages"};
-
-	if (zt_path_exists("/usr/bin/journalctl") &&
-	    (zt_path_exists("/var/log/journal") || zt_path_exists("/run/log/journal")))
+	if (zt_path_exists("/usr/bin/journalctl") && journal_readable())
 		return "journal";
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(files); i++)
-		if (access(files[i], R_OK) == 0)
-			return files[i];
-	return "kmsg";
+	return access("/var/log/kern.log", R_OK) == 0 ? "/var/log/kern.log" : "kmsg";
 }
 
 static int open_named(struct zt_event_source *s, const char *name, struct zt_diags *d)
