@@ -162,12 +162,23 @@ bool zt_utf8_valid(const char *s, size_t len)
 	return true;
 }
 
+/* What a terminal does not show, or shows text after it in another order or place: U+200B..F, U+2028..E, U+2060..9, U+FEFF. */
+static bool is_invisible(const unsigned char *p, size_t n)
+{
+	if (n != 3)
+		return false;
+	if (p[0] == 0xe2 && p[1] == 0x80)
+		return (p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae);
+	return (p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa0 && p[2] <= 0xa9) ||
+	       (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf);
+}
+
 void zt_strbuf_escaped(struct zt_strbuf *b, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		const unsigned char *p = (const unsigned char *)s + i;
 		size_t n = utf8_len(p, len - i);
-		bool control = *p < 0x20 || *p == 0x7f || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0);
+		bool control = *p < 0x20 || *p == 0x7f || (n == 2 && p[0] == 0xc2 && p[1] < 0xa0) || is_invisible(p, n);
 
 		if (!n || control) {
 			zt_strbuf_printf(b, "\\x%02x", *p);

@@ -172,8 +172,8 @@ static struct zt_table *new_table(bool programs)
 		cols[n++] = (struct zt_table_column){.title = "Program", .flexible = true, .min = 7};
 	cols[n++] = (struct zt_table_column){.title = "Destination", .flexible = true, .min = 11};
 	cols[n++] = (struct zt_table_column){.title = "Count", .right = true};
-	cols[n++] = (struct zt_table_column){.title = "First (UTC)"};
-	cols[n++] = (struct zt_table_column){.title = "Last (UTC)"};
+	cols[n++] = (struct zt_table_column){.title = "First"};
+	cols[n++] = (struct zt_table_column){.title = "Last"};
 	return zt_table_new(cols, n);
 }
 
@@ -189,7 +189,7 @@ static int print_groups(struct zt_cli *c, struct zt_event_groups *g)
 	for (size_t i = 0; t && i < g->n; i++)
 		add_group(t, &g->items[i], programs);
 	zt_format_thousands(g->total, total);
-	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s", total, g->total == 1 ? "" : "s", g->n,
+	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s; times are UTC", total, g->total == 1 ? "" : "s", g->n,
 		 g->n == 1 ? "" : "s");
 	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->width, c->colour) < 0)
 		return zt_cli_fail(c, -ENOMEM);

@@ -88,9 +88,8 @@ static bool read_comm(const char *pid, char ret[static 64])
 	n = fd < 0 ? -1 : read(fd, ret, 63);
 	if (n <= 0)
 		return false;
-	ret[n] = 0;
-	ret[strcspn(ret, "\n")] = 0;
-	return true;
+	ret[n - (ret[n - 1] == '\n')] = 0; /* the kernel ends it with one; others in it are the name's own */
+	return *ret;
 }
 
 struct walk {
