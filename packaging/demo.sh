@@ -193,7 +193,7 @@ attempt web-user busybox ping -c 1 -W 2 8.8.8.8
 promise "and a compromised web server reaches the internet" [ "$code" = 0 ]
 
 title "The policy (examples/web-shop.yaml)"
-grep -v '^ *#' "$tmp/rules.yaml" | sed -n '/^rules:/,/^tests:/p' | grep -v '^tests:' | sed 's/^/  /'
+grep -v '^ *#' "$tmp/rules.yaml" | sed -n '/^rules:/,/^tests:/p' | grep -v '^tests:' | sed 's/^./  &/'
 printf '  %s$ sudo zt-segment apply rules.yaml%s\n' "$dim" "$off"
 zt apply "$tmp/rules.yaml" >"$tmp/out" 2>&1 || { sed 's/^/  /' "$tmp/out" && die "the policy could not be applied"; }
 sed 's/^/  /' "$tmp/out"
@@ -213,6 +213,10 @@ attempt attacker-user curl -sS --max-time 5 http://127.0.0.1:6379
 promise "the intruder is refused at once" grep -qi -E 'refused|failed to connect|couldn.t connect' "$tmp/out"
 logged 'DPT=6379 ' "UID=$(user_id attacker-user)( |\$)"
 promise "the log names the intruder" [ -n "$line" ]
+printf '  %s$ sudo zt-segment why --user attacker-user --to 127.0.0.1:6379%s\n' "$dim" "$off"
+zt why --user "$(user_id attacker-user)" --to 127.0.0.1:6379 >"$tmp/out" 2>&1 || :
+sed -n '1,/^$/{/./s/^/  /p}' "$tmp/out"
+promise "and why says what decided" grep -q 'DENIED by the default policy' "$tmp/out"
 
 title "Test case 3: lateral movement, web-user to the internet"
 attempt web-user busybox ping -c 1 -W 2 8.8.8.8

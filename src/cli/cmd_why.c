@@ -166,13 +166,15 @@ static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const s
 						      : "ALLOWED";
 
 	zt_flow_text(f, &flow);
-	fprintf(c->out, "%s: %s%s%s by ", zt_strbuf_cstr(&flow), zt_colour(c, blocked(d) ? ZT_RED : ZT_GREEN), word,
-		zt_colour(c, ZT_PLAIN));
+	fprintf(c->out, "%s:%s%s%s%s by ", zt_strbuf_cstr(&flow),
+		flow.len + strlen(word) + 30 > c->width ? "\n  " : " ", zt_colour(c, blocked(d) ? ZT_RED : ZT_GREEN),
+		word, zt_colour(c, ZT_PLAIN));
 	if (d->by == ZT_BY_RULE && d->rule) {
 		zt_rule_place(rs, d->rule, &place);
 		(void)zt_rule_text(rs, d->rule, &rule); /* a failed buffer prints what there is */
-		fprintf(c->out, "rule '%s'\n  %s%s%s\n", d->rule->id, zt_strbuf_cstr(&place), place.len ? ": " : "",
-			zt_strbuf_cstr(&rule));
+		fprintf(c->out, "rule '%s'\n", d->rule->id);
+		zt_strbuf_printf(&place, "%s%s", place.len ? ": " : "", zt_strbuf_cstr(&rule));
+		zt_cli_wrap(c->out, zt_strbuf_cstr(&place), 2, c->width - 1);
 		return;
 	}
 	fprintf(c->out, "%s%s\n", d->by == ZT_BY_SSH ? "" : "the ", zt_decider_text(d));
@@ -206,12 +208,13 @@ static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const st
 	fprintf(c->out, "\n%s, nearest first:\n",
 		decided ? "Rules before it that do not match" : "Rules that do not match");
 	for (size_t i = 0; i < shown; i++) {
-		ZT_STRBUF struct zt_strbuf why = {0}, place = {0};
+		ZT_STRBUF struct zt_strbuf why = {0}, place = {0}, head = {0};
 
 		zt_rule_place(rs, near[i].rule, &place);
 		zt_near_text(&near[i], f, &why);
-		fprintf(c->out, "  %s: %s%s%s%s\n", zt_verdict_name(near[i].rule->verdict), near[i].rule->id,
-			place.len ? "  (" : "", zt_strbuf_cstr(&place), place.len ? ")" : "");
+		zt_strbuf_printf(&head, "%s: %s%s%s%s", zt_verdict_name(near[i].rule->verdict), near[i].rule->id,
+				 place.len ? " (" : "", zt_strbuf_cstr(&place), place.len ? ")" : "");
+		zt_cli_wrap(c->out, zt_strbuf_cstr(&head), 2, c->width - 1);
 		zt_cli_wrap(c->out, zt_strbuf_cstr(&why), 6, c->width - 1);
 	}
 	if (shown < n)

@@ -50,8 +50,11 @@ static int check_owner(struct zt_load *l, const char *path, const struct zt_node
 	if (st->st_uid != 0 && st->st_uid != geteuid()) {
 		(void)snprintf(text, sizeof(text),
 			       "the file belongs to uid %u: whoever that is could change the policy", st->st_uid);
-		return complain_file(l, 1003, path, at, text,
-				     "a policy belongs to root or to who runs this: chown root FILE");
+		return complain_file(
+			l, 1003, path, at, text,
+			geteuid() == 0 ? "sudo runs this as root, so the policy has to be root's: sudo chown root FILE "
+					 "(only to look at it: check - <FILE)"
+				       : "a policy belongs to root or to who runs this: sudo chown root FILE");
 	}
 	if (st->st_mode & S_IWOTH)
 		return complain_file(l, 1003, path, at, "everybody may write this file", "chmod o-w FILE");

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2034,SC2154 # read by the files that load this, and set by bats
 # For the tests of verbs: a network namespace of the file's own, with an address besides loopback, and a state folder.
 # Users are numbers, so that nothing has to exist.
 

@@ -1,0 +1,157 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What is generated from the table of verbs: help, completions in the shells themselves, manual pages; and the terminal: colours,
+# width, NO_COLOR.
+
+bats_require_minimum_version 1.5.0
+load ../lib/verbs.bash
+
+setup_file() {
+	make_bed ztshell
+	mkdir "$BATS_FILE_TMPDIR/bin"
+	ln -s "$PROGRAM" "$BATS_FILE_TMPDIR/bin/zt-segment"
+	export PATH=$BATS_FILE_TMPDIR/bin:$PATH
+	for shell in bash zsh fish; do
+		zt-segment completion "$shell" >"$BATS_FILE_TMPDIR/completion.$shell"
+	done
+	VERBS=$(sed -n "s/.* verbs='\([^']*\)'.*/\1/p" "$BATS_FILE_TMPDIR/completion.bash")
+	export VERBS
+}
+
+teardown_file() {
+	remove_bed
+}
+
+@test "every verb has help that names its options, exit codes and an example, in 80 columns" {
+	[ "$(wc -w <<<"$VERBS")" -ge 20 ]
+	run zt-segment --help
+	[ "$status" = 0 ]
+	fits
+	short=$output
+	for verb in $VERBS; do
+		run zt-segment "$verb" --help
+		[ "$status" = 0 ]
+		fits
+		[[ $output == "zt-segment $verb: "*"Usage: zt-segment $verb"*"xample"* ]]
+		[ "$output" = "$(zt-segment help "$verb")" ]
+		[ "$verb" = restore ] || [ "$verb" = version ] || grep -qE "^ +$verb\b" <<<"$short"
+	done
+	run zt-segment help nonsense
+	[ "$status" = 2 ]
+}
+
+# in_bash WORDS...: what bash offers for the last word
+in_bash() {
+	# shellcheck disable=SC2016 # for the inner shell
+	bash --norc -c '. /usr/share/bash-completion/bash_completion; . "$1"; shift
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
+		spec=$(complete -p zt-segment); fn=${spec##* -F }; fn=${fn%% *}
+		"$fn" zt-segment "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+		printf "%s\n" "${COMPREPLY[@]}"' bash "$BATS_FILE_TMPDIR/completion.bash" "$@"
+}
+
+@test "bash completes verbs, options, words, users, namespaces and files" {
+	[ "$(in_bash zt-segment '' | tr '\n' ' ' | xargs)" = "$(xargs <<<"$VERBS")" ]
+	[ "$(in_bash zt-segment stat)" = status ]
+	in_bash zt-segment why --us | grep -qx -- --user
+	in_bash zt-segment why --user roo | grep -qx root
+	in_bash zt-segment status -o js | grep -qx json
+	in_bash zt-segment --netns "${NS%?}" | grep -qx "$NS"
+	in_bash zt-segment completion f | grep -qx fish
+	in_bash zt-segment help dri | grep -qx drift
+	cd "$TOP"
+	in_bash zt-segment check examples/web-sh | grep -qx examples/web-shop.yaml
+	[ -z "$(in_bash zt-segment flush --wa)" ]
+}
+
+# in_fish LINE
+in_fish() {
+	HOME=$BATS_TEST_TMPDIR XDG_CONFIG_HOME=$BATS_TEST_TMPDIR fish --no-config -c "source $BATS_FILE_TMPDIR/completion.fish; complete -C '$1'" 2>&1 |
+		cut -f1
+}
+
+@test "fish completes the same" {
+	[ "$(in_fish 'zt-segment ' | sort | xargs)" = "$(tr ' ' '\n' <<<"$VERBS" | sort | xargs)" ]
+	[ "$(in_fish 'zt-segment stat')" = status ]
+	in_fish 'zt-segment why --us' | grep -qx -- --user
+	in_fish 'zt-segment why --user roo' | grep -qx root
+	in_fish 'zt-segment status -o js' | grep -qx json
+	in_fish "zt-segment --netns ${NS%?}" | grep -qx "$NS"
+	in_fish 'zt-segment completion f' | grep -qx fish
+	run ! grep -q . <<<"$(in_fish 'zt-segment flush --wa')"
+}
+
+# in_zsh LINE: what the line becomes on a terminal after one TAB
+in_zsh() {
+	mkdir -p "$BATS_TEST_TMPDIR/fpath"
+	cp "$BATS_FILE_TMPDIR/completion.zsh" "$BATS_TEST_TMPDIR/fpath/_zt-segment"
+	# shellcheck disable=SC2016 # for the inner shell
+	timeout 20 zsh -f -c 'zmodload zsh/zpty
+		zpty z zsh -f -i
+		zpty -w z "PROMPT=; unsetopt zle_bracketed_paste 2>/dev/null; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; print REA\"\"DY"
+		zpty -r -m z out "*READY*" || exit 1
+		zpty -w -n z "$2"$'"'\\t'"'
+		for i in {1..60}; do
+			sleep 0.05
+			zpty -r -t z out && all+=$out
+			[[ $all == *"$3"* ]] && exit 0
+		done
+		print -r -- "got: ${(V)all}"; exit 1' zsh "$BATS_TEST_TMPDIR/fpath" "$1" "$2"
+}
+
+@test "zsh completes on a terminal" {
+	in_zsh 'zt-segment stat' 'us'
+	in_zsh 'zt-segment why --us' 'er'
+	in_zsh 'zt-segment status -o js' 'on'
+	in_zsh 'zt-segment completion fi' 'sh'
+	in_zsh "zt-segment --netns ${NS%?}" "${NS: -1}"
+}
+
+@test "manual pages have every verb, option and key, and no warnings" {
+	command -v scdoc >/dev/null || skip "no scdoc here"
+	for page in man:zt-segment.8 man-yaml:zt-segment.yaml.5; do
+		file=$BATS_TEST_TMPDIR/${page#*:}
+		zt-segment completion "${page%:*}" | scdoc >"$file"
+		warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$file" 2>&1 >/dev/null)
+		echo "$warnings"
+		[ -z "$warnings" ]
+		LC_ALL=C.UTF-8 MANWIDTH=80 man -l "$file" | col -b >"$file.txt"
+		[ -s "$file.txt" ]
+	done
+	for verb in $VERBS; do
+		grep -qE "^ +$verb( |$)" "$BATS_TEST_TMPDIR/zt-segment.8.txt"
+		for option in $(zt-segment "$verb" --help | grep -oE -- '--[a-z-]+' | sort -u); do
+			grep -qF -- "$option" "$BATS_TEST_TMPDIR/zt-segment.8.txt"
+		done
+	done
+	for key in default_policy log_limit preserve_ssh schedule expires priority include identities; do
+		grep -q "$key" "$BATS_TEST_TMPDIR/zt-segment.yaml.5.txt"
+	done
+}
+
+# on_terminal COMMAND: its output on a terminal of 80 columns
+on_terminal() {
+	script -qec "stty cols 80 rows 24; $1" /dev/null </dev/null | tr -d '\r'
+}
+
+@test "colours are for terminals, and not with NO_COLOR or TERM=dumb" {
+	shop
+	zt apply -q "$POLICY"
+	command="$PROGRAM --netns $NS --state-dir $STATE"
+	for verb in status "why --user $INTRUDER --to 127.0.0.1:6379" "check $POLICY" "why --user $WEB --to 127.0.0.1:6379"; do
+		on_terminal "TERM=xterm $command $verb" | grep -q $'\033\\['
+		run ! grep -q $'\033' <<<"$(on_terminal "TERM=xterm NO_COLOR=1 $command $verb")"
+		run ! grep -q $'\033' <<<"$(on_terminal "TERM=dumb $command $verb")"
+		# shellcheck disable=SC2086 # words
+		run ! grep -q $'\033' <<<"$($command $verb)"
+		[[ $verb == check* ]] || [ "$(on_terminal "TERM=xterm $command $verb" | sed 's/\x1b\[[0-9;]*m//g' | grep -cE '^.{81}')" = 0 ]
+	done
+	run ! grep -q $'\033' <<<"$(on_terminal "TERM=xterm $command status -o json")"
+	zt flush -q
+}
+
+@test "a closed pipe or a full disk is an error, not silence" {
+	run bash -c "'$PROGRAM' explain >/dev/full"
+	[ "$status" != 0 ]
+	[[ $output == *ZT5000* || $output == *space* ]]
+}
