@@ -103,6 +103,13 @@ static int read_or_explain(const char *instance, struct ipt_state *ret, struct z
 	return r < 0 ? zt_diag_errno(d, 3205, r, "cannot read the iptables rules") : 0;
 }
 
+/* No hook of iptables sees what packet sockets write: said at every apply, because a policy looks whole without it. */
+static void warn_frames(struct zt_diags *d)
+{
+	(void)zt_diag(d, ZT_WARNING, 3106, NULL,
+		      "raw frames (AF_PACKET) are not fenced: iptables has no hook for them; --engine nft has");
+}
+
 int ipt_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d)
 {
 	ZT_CLEANUP(ipt_state_done) struct ipt_state live = {0}, want = {0};
@@ -118,8 +125,10 @@ int ipt_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d
 		r = ipt_table_carry(&want.t[f], &live.t[f]);
 	if (!r)
 		r = swap_both(img->instance, &live, &want, d);
-	if (!r)
+	if (!r) {
 		*ret_changed = true;
+		warn_frames(d);
+	}
 	return r;
 }
 
