@@ -53,13 +53,14 @@ static struct user next_user(const struct zt_event_groups *g, size_t first)
 static void destination(struct zt_cli *c, const struct zt_event_group *g)
 {
 	ZT_STRBUF struct zt_strbuf to = {0};
-	char count[32], last[32] = "-";
+	char count[32], last[32] = "";
 
 	zt_event_to_text(&g->sample, &to);
 	zt_format_thousands(g->count, count);
 	if (g->last)
 		zt_time_format(g->last, last);
-	fprintf(c->out, "%10s  %-34s last %s%s", count, zt_strbuf_cstr(&to), last, *g->sample.program ? "  " : "");
+	fprintf(c->out, "%10s  %-*s%s%s%s", count, *last || *g->sample.program ? 26 : 0, zt_strbuf_cstr(&to),
+		*last ? "  last " : "", last, *g->sample.program ? "  by " : "");
 	zt_cli_puts_escaped(c->out, g->sample.program);
 	fprintf(c->out, "%s\n", g->sample.kind == ZT_EVENT_OBSERVED ? "  (observed)" : "");
 }

@@ -12,6 +12,7 @@
  */
 #define COMPARISONS_MAX 4000000u
 #define BUCKETS 16384u
+enum { SERVERS_MAX = 8 };
 
 struct bucket {
 	uint32_t *v;
@@ -241,8 +242,42 @@ static bool covered(struct lint *l, size_t at)
 	return false;
 }
 
-/* Does any rule let anybody out to this port, without an earlier one that takes all of it back? */
-static bool lets_out(struct lint *l, uint8_t proto, uint32_t port)
+/* The servers that resolv.conf names; none when it cannot be read. */
+static size_t name_servers(const struct lint *l, struct zt_addr ret[static SERVERS_MAX])
+{
+	ZT_FREE char *path = zt_asprintf("%s/etc/resolv.conf", l->root ? l->root : ""), *text = NULL;
+	size_t n = 0, len = 0;
+
+	if (!path || zt_file_read(path, 1 << 16, &text, &len) < 0)
+		return 0;
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line && n < SERVERS_MAX;
+	     line = strtok_r(NULL, "\n", &save)) {
+		char host[64];
+
+		if (sscanf(line, " nameserver %63s", host) == 1 && zt_addr_parse(host, &ret[n]) == 0)
+			n++;
+	}
+	return n;
+}
+
+/* Is the rule about this service: its port, and a server of it? A rule that names neither the port nor everywhere is about others. */
+static bool about(const struct zt_rule *r, uint8_t proto, uint32_t port, const struct zt_addr *servers, size_t n)
+{
+	const struct zt_match *m = &r->match;
+	bool reaches = n == 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct zt_addr_ranges *dst = servers[i].family == 4 ? &m->dst4 : &m->dst6;
+
+		reaches = reaches || ((m->families & (servers[i].family == 4 ? ZT_FAMILY_4 : ZT_FAMILY_6)) &&
+				      (!dst->n || zt_addr_ranges_has(dst, &servers[i])));
+	}
+	return r->dir == ZT_DIR_EGRESS && reaches && (!m->proto.n || zt_u32_ranges_has(&m->proto, proto)) &&
+	       (m->port.n ? zt_u32_ranges_has(&m->port, port) : n || any_dst(m));
+}
+
+/* Does any rule let anybody out to this port (of these servers), without an earlier one that takes all of it back? */
+static bool lets_out(struct lint *l, uint8_t proto, uint32_t port, const struct zt_addr *servers, size_t n)
 {
 	const struct zt_ruleset *rs = l->rs;
 
@@ -250,9 +285,7 @@ static bool lets_out(struct lint *l, uint8_t proto, uint32_t port)
 		return true;
 	for (size_t i = 0; i < rs->n_rules; i++) {
 		const struct zt_rule *r = &rs->rules[i];
-		bool here = r->dir == ZT_DIR_EGRESS &&
-			    (!r->match.proto.n || zt_u32_ranges_has(&r->match.proto, proto)) &&
-			    (!r->match.port.n || zt_u32_ranges_has(&r->match.port, port));
+		bool here = about(r, proto, port, servers, n);
 
 		if (here && (r->verdict == ZT_ALLOW || r->verdict == ZT_OBSERVE) && !covered(l, i))
 			return true;
@@ -291,21 +324,23 @@ static void needs(struct lint *l)
 	static const char *const dhcp[] = {"/run/systemd/netif/leases", "/var/lib/dhcp/dhclient.leases",
 					   "/run/NetworkManager/devices", "/var/lib/dhcpcd"};
 	static const char *const ntp[] = {"/usr/sbin/chronyd", "/usr/sbin/ntpd", "/lib/systemd/systemd-timesyncd"};
+	struct zt_addr servers[SERVERS_MAX];
+	size_t n = name_servers(l, servers);
 
-	if (exists(l, "/etc/resolv.conf") && !lets_out(l, 17, 53)) {
+	if (exists(l, "/etc/resolv.conf") && !lets_out(l, 17, 53, servers, n)) {
 		(void)zt_diag(l->d, ZT_WARNING, 2017, NULL,
 			      "no rule lets DNS out (port 53): names will not resolve on this host");
 		zt_diag_hint(l->d,
 			     "- {name: allow-dns, from: {user: \"*\"}, to: {port: 53, protocol: both}, action: allow}");
 	}
-	if (any_path(l, dhcp, ZT_ARRAY_SIZE(dhcp)) && !lets_out(l, 17, 67)) {
+	if (any_path(l, dhcp, ZT_ARRAY_SIZE(dhcp)) && !lets_out(l, 17, 67, NULL, 0)) {
 		(void)zt_diag(l->d, ZT_WARNING, 2018, NULL,
 			      "no rule lets DHCP out (port 67/udp): this host may lose its address");
 		zt_diag_hint(
 			l->d,
 			"- {name: allow-dhcp, from: {user: root}, to: {port: [67, 547], protocol: udp}, action: allow}");
 	}
-	if (any_path(l, ntp, ZT_ARRAY_SIZE(ntp)) && !lets_out(l, 17, 123)) {
+	if (any_path(l, ntp, ZT_ARRAY_SIZE(ntp)) && !lets_out(l, 17, 123, NULL, 0)) {
 		(void)zt_diag(l->d, ZT_WARNING, 2019, NULL, "no rule lets time synchronisation out (port 123/udp)");
 		zt_diag_hint(
 			l->d,
