@@ -76,13 +76,15 @@ static json_t *entry(const struct zt_apply_ctx *c, uint64_t n, const char *prev,
 		     uint64_t generation, const char *hash, const char *detail)
 {
 	ZT_FREE char *who = zt_who_am_i(), *from = zt_where_from();
-	char when[32];
+	char when[32], meta[65] = "";
 
 	zt_time_format(zt_now(), when);
-	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "n", (json_int_t)n, "time",
-			 when, "action", action, "instance", c->instance, "generation", (json_int_t)generation, "hash",
-			 hash ? hash : "", "engine", c->engine->name, "uid", (int)geteuid(), "who", who ? who : "",
-			 "from", from ? from : "", "detail", detail ? detail : "", "prev", prev);
+	if (hash)
+		(void)zt_generation_digest(c, generation, meta); /* gone: verify has nothing to compare */
+	return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s}", "n", (json_int_t)n,
+			 "time", when, "action", action, "instance", c->instance, "generation", (json_int_t)generation,
+			 "hash", hash ? hash : "", "meta", meta, "engine", c->engine->name, "uid", (int)geteuid(),
+			 "who", who ? who : "", "from", from ? from : "", "detail", detail ? detail : "", "prev", prev);
 }
 
 static int write_head(const struct zt_apply_ctx *c, uint64_t n, const char *line, size_t len)
@@ -152,8 +154,53 @@ int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generati
 	return r;
 }
 
-static void verify_line(const char *line, size_t len, size_t number, char prev[static 65], struct zt_diags *d)
+/* What the log says of the generations. */
+struct sealed {
+	uint64_t generation;
+	char digest[65];
+};
+struct seals {
+	struct sealed *v;
+	size_t n, cap;
+};
+
+static int seal(struct seals *s, const json_t *line)
 {
+	const char *digest = json_string_value(json_object_get(line, "meta"));
+	const char *action = json_string_value(json_object_get(line, "action"));
+	uint64_t generation = (uint64_t)json_integer_value(json_object_get(line, "generation"));
+	size_t i;
+
+	if (!digest || strlen(digest) != 64 || !action || !strcmp(action, "failed"))
+		return 0;
+	for (i = 0; i < s->n && s->v[i].generation != generation; i++)
+		;
+	if (i == s->n && zt_grow(s->v, s->cap, s->n) < 0)
+		return -ENOMEM;
+	s->n += i == s->n;
+	s->v[i].generation = generation;
+	memcpy(s->v[i].digest, digest, 65);
+	return 0;
+}
+
+static void verify_seals(const struct zt_apply_ctx *c, const struct seals *s, struct zt_diags *d)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		char now[65];
+		int r = zt_generation_digest(c, s->v[i].generation, now);
+
+		if (r != -ENOENT && (r < 0 || strcmp(now, s->v[i].digest) != 0))
+			(void)zt_diag(d, ZT_ERROR, 4030, NULL,
+				      "generation %llu: meta.json is not what the audit log says",
+				      (unsigned long long)s->v[i].generation);
+	}
+}
+
+static int verify_line(const char *line, size_t len, size_t number, char prev[static 65], struct seals *seals,
+		       struct zt_diags *d)
+{
+	int r;
+
 	json_t *j = json_loadb(line, len, 0, NULL);
 	const char *want = json_string_value(json_object_get(j, "prev"));
 
@@ -164,8 +211,10 @@ static void verify_line(const char *line, size_t len, size_t number, char prev[s
 			      number);
 	else if (json_integer_value(json_object_get(j, "n")) != (json_int_t)number)
 		(void)zt_diag(d, ZT_ERROR, 4021, NULL, "audit log line %zu has the wrong number", number);
+	r = seal(seals, j);
 	json_decref(j);
 	zt_sha256_hex(line, len, prev);
+	return r;
 }
 
 /* No log at all: right only where nothing was ever recorded. */
@@ -186,23 +235,27 @@ int zt_audit_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt
 {
 	ZT_FREE char *path = zt_state_path(c, "audit.jsonl"), *text = NULL;
 	char prev[65] = ZEROS, before[65] = ZEROS;
+	struct seals seals = {0};
 	size_t len = 0, number = 0;
 	int r = path ? zt_file_read(path, ZT_STATE_BYTES, &text, &len) : -ENOMEM;
 
 	*ret_entries = 0;
 	if (r < 0 && r != -ENOENT)
 		return zt_diag_errno(d, 4021, r, "cannot read the audit log");
-	for (const char *p = text; p && p < text + len;) {
+	r = 0;
+	for (const char *p = text; p && !r && p < text + len;) {
 		const char *end = memchr(p, '\n', (size_t)(text + len - p));
 
 		memcpy(before, prev, sizeof(before));
-		verify_line(p, (size_t)((end ? end : text + len) - p), ++number, prev, d);
+		r = verify_line(p, (size_t)((end ? end : text + len) - p), ++number, prev, &seals, d);
 		p = end ? end + 1 : text + len;
 	}
 	if (number)
 		verify_head(c, number, prev, before, d);
 	else
 		verify_empty(c, d);
+	verify_seals(c, &seals, d);
+	free(seals.v);
 	*ret_entries = number;
-	return 0;
+	return r;
 }

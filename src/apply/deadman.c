@@ -96,6 +96,20 @@ bool zt_pending_waits(const struct zt_apply_ctx *c, const struct zt_pending *p)
 	       engine_of(c, p)->identify(c->instance, &generation, hash) == 0 && generation == p->generation;
 }
 
+/* A dead process that nobody waited for is dead. */
+static bool lives(int64_t pid)
+{
+	ZT_FREE char *path = zt_asprintf("/proc/%lld/stat", (long long)pid), *text = NULL;
+	const char *after = NULL;
+	size_t len = 0;
+
+	if (pid <= 0 || kill((pid_t)pid, 0) < 0)
+		return false;
+	if (path && zt_file_read(path, 4096, &text, &len) == 0)
+		after = strrchr(text, ')'); /* the name before it may contain anything */
+	return !after || strlen(after) < 3 || !strchr("ZX", after[2]);
+}
+
 int zt_pending_recover(const struct zt_apply_ctx *c, struct zt_diags *d)
 {
 	struct zt_pending p = {0};
@@ -105,7 +119,7 @@ int zt_pending_recover(const struct zt_apply_ctx *c, struct zt_diags *d)
 
 	if (r < 0 && r != -ENOENT) /* unreadable: what was confirmed last is the truth */
 		p = (struct zt_pending){0};
-	if (!r && zt_pending_waits(c, &p) && p.pid > 0 && kill((pid_t)p.pid, 0) == 0)
+	if (!r && zt_pending_waits(c, &p) && lives(p.pid))
 		return -EBUSY;
 	if (!p.backup_of && !p.generation && zt_state_current(c, &current, &flushed) == 0 && !flushed)
 		p.backup_of = current;

@@ -78,6 +78,7 @@ static int raise_now(const struct zt_apply_ctx *c, struct zt_drift *d)
 	int r = c->engine->raise(c->instance, &d->actual, &findings);
 
 	d->active = r == 0 || r == -EUCLEAN;
+	d->drifted = findings.n > 0; /* a device without its fence as well */
 	for (size_t i = 0; i < findings.n; i++)
 		(void)note(d, zt_strdup(findings.items[i].message)); /* one note less when memory is out */
 	if (r == -EUCLEAN) {
@@ -121,6 +122,8 @@ int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt
 		x.drifted = x.drifted || !zt_diff_empty(&x.diff);
 	}
 	r = r ?: note_cgroups(&x);
+	if (x.drifted)
+		x.culprit = zt_culprit_read(c);
 	if (r < 0)
 		return r;
 	*ret = x;

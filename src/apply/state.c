@@ -151,13 +151,39 @@ int zt_pending_write(const struct zt_apply_ctx *c, const struct zt_pending *p)
 int zt_pending_clear(const struct zt_apply_ctx *c)
 {
 	ZT_FREE char *pending = zt_state_path(c, "pending"), *backup = zt_state_path(c, "backup");
+	ZT_FREE char *culprit = zt_state_path(c, "culprit");
 
-	if (!pending || !backup)
+	if (!pending || !backup || !culprit)
 		return -ENOMEM;
+	(void)unlink(culprit); /* what it was about is over */
 	if (unlink(pending) < 0 && errno != ENOENT)
 		return -errno;
 	(void)unlink(backup); /* without its journal it means nothing */
 	return 0;
+}
+
+int zt_culprit_write(const struct zt_apply_ctx *c, uint32_t pid, const char *program)
+{
+	ZT_FREE char *path = zt_state_path(c, "culprit");
+
+	return write_json(path, json_pack("{s:I, s:s, s:I}", "pid", (json_int_t)pid, "program", program, "when",
+					  (json_int_t)zt_now()));
+}
+
+char *zt_culprit_read(const struct zt_apply_ctx *c)
+{
+	ZT_FREE char *path = zt_state_path(c, "culprit");
+	json_t *j = NULL;
+	const char *program;
+	char *text = NULL;
+
+	if (read_json(path, &j) < 0)
+		return NULL;
+	program = json_string_value(json_object_get(j, "program"));
+	if (program && *program)
+		text = zt_asprintf("%s (pid %llu)", program, (unsigned long long)get_u64(j, "pid"));
+	json_decref(j);
+	return text;
 }
 
 uint64_t zt_boottime(void)
@@ -303,6 +329,24 @@ int zt_generation_set_state(const struct zt_apply_ctx *c, uint64_t n, const char
 		return -ENOMEM;
 	}
 	return write_json(path, j);
+}
+
+int zt_generation_digest(const struct zt_apply_ctx *c, uint64_t n, char ret[static 65])
+{
+	json_t *j = NULL;
+	char *text;
+	int r = zt_generation_meta(c, n, &j);
+
+	if (r < 0)
+		return r;
+	(void)json_object_del(j, "state"); /* the only key that changes */
+	text = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(j);
+	if (!text)
+		return -ENOMEM;
+	zt_sha256_hex(text, strlen(text), ret);
+	free(text);
+	return 0;
 }
 
 static int read_part(const struct zt_apply_ctx *c, uint64_t n, const char *name, char **ret, size_t *ret_len)

@@ -31,6 +31,9 @@ int zt_pending_write(const struct zt_apply_ctx *c, const struct zt_pending *p);
 int zt_pending_clear(const struct zt_apply_ctx *c);
 /* With the lock held: removes what a killed process left half-written, and brings the state of generations in line with `current`. */
 void zt_state_sweep(const struct zt_apply_ctx *c);
+/* Who changed our rules, as a watcher saw it; forgotten at the next change of ours. */
+int zt_culprit_write(const struct zt_apply_ctx *c, uint32_t pid, const char *program);
+char *zt_culprit_read(const struct zt_apply_ctx *c); /* "nft (pid 4711)", NULL: nobody saw it */
 uint64_t zt_boottime(void);
 void zt_boot_id(char buf[static 40]);
 
@@ -41,6 +44,8 @@ int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *r
 int zt_generation_remove(const struct zt_apply_ctx *c, uint64_t n);
 int zt_generation_set_state(const struct zt_apply_ctx *c, uint64_t n, const char *state);
 int zt_generation_meta(const struct zt_apply_ctx *c, uint64_t n, json_t **ret);
+/* Digest of all that is said of generation n and never changes, its files with it. */
+int zt_generation_digest(const struct zt_apply_ctx *c, uint64_t n, char ret[static 65]);
 /* The engine's bytes, digest checked: -EUCLEAN when it does not fit. */
 int zt_generation_image(const struct zt_apply_ctx *c, uint64_t n, char **ret, size_t *ret_len);
 /* 0, or -EUCLEAN with a diagnostic a damaged file. */

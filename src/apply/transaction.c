@@ -48,6 +48,7 @@ struct transaction {
 	char *memo;	       /* file in which the engine keeps its proof; NULL: none */
 	bool active;	       /* something of ours was in the kernel */
 	bool damaged;	       /* … that somebody changed */
+	bool lacking;	       /* … that does not cover all that is there, such as a new device */
 	bool written, audited; /* the generation, the line that announces it */
 };
 
@@ -77,8 +78,9 @@ static int look(struct transaction *t)
 		return 0;
 	}
 	r = t->c->engine->raise(t->c->instance, &t->before, &quiet);
-	zt_diags_done(&quiet);
 	t->damaged = r == -EUCLEAN;
+	t->lacking = !t->damaged && quiet.n;
+	zt_diags_done(&quiet);
 	return r == -EUCLEAN || r == -ENOENT ? 0 : r;
 }
 
@@ -321,8 +323,23 @@ static void give_up(struct transaction *t)
 	zt_diags_done(&quiet);
 }
 
+/* The same rules; devices may have come. */
+static int refresh_devices(const struct zt_apply_ctx *c, struct zt_ruleset *rs, uint64_t generation, bool *ret_changed,
+			   struct zt_diags *d)
+{
+	struct zt_image *img = NULL;
+	int r;
+
+	rs->generation = generation;
+	r = c->engine->lower(rs, &img, d) ?: c->engine->commit(img, ret_changed, d);
+	if (img)
+		c->engine->image_free(img);
+	return r;
+}
+
 static int run(struct transaction *t, struct zt_apply_result *ret)
 {
+	bool changed;
 	int r = look(t);
 
 	if (r < 0)
@@ -330,7 +347,9 @@ static int run(struct transaction *t, struct zt_apply_result *ret)
 	if (unchanged(t)) {
 		*ret = (struct zt_apply_result){
 			.outcome = ZT_APPLY_UNCHANGED, .generation = t->before->generation, .n_rules = t->rs->n_rules};
-		return 0;
+		if (!t->lacking || t->o->dry_run || !strcmp(t->action, "refresh")) /* which does it anyway, and tells */
+			return 0;
+		return refresh_devices(t->c, t->before, ret->generation, &changed, t->d);
 	}
 	r = prepare(t);
 	if (!r && t->o->dry_run) {
@@ -573,20 +592,6 @@ static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old,
 	if (!r)
 		r = zt_ssh_ports(NULL, &ssh);
 	return r ?: zt_ruleset_compile(p, &o, ret, d);
-}
-
-/* The same rules; devices may have come. */
-static int refresh_devices(const struct zt_apply_ctx *c, struct zt_ruleset *rs, uint64_t generation, bool *ret_changed,
-			   struct zt_diags *d)
-{
-	struct zt_image *img = NULL;
-	int r;
-
-	rs->generation = generation;
-	r = c->engine->lower(rs, &img, d) ?: c->engine->commit(img, ret_changed, d);
-	if (img)
-		c->engine->image_free(img);
-	return r;
 }
 
 /* The lock is held. */

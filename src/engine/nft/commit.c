@@ -365,15 +365,7 @@ static int chains_text(const struct zt_image *img, const struct nft_state *live,
 	nft_text_base(img, out);
 	zt_strbuf_printf(out, "}\nflush set inet %s zt_meta\n", live->table);
 	nft_meta_text(&meta, live->table, out);
-	zt_strbuf_printf(
-		out,
-		"table netdev %s {\n\tchain raw_blocked {\n\t}\n\tchain raw_dhcp {\n\t}\n\tchain raw_owned {\n\t}\n}\n",
-		live->table);
-	for (int i = 0; i < 3; i++)
-		zt_strbuf_printf(out, "flush chain netdev %s %s\n", live->table,
-				 i == 0	  ? "raw_blocked"
-				 : i == 1 ? "raw_dhcp"
-					  : "raw_owned");
+	nft_fence_reset(live, out);
 	nft_fence_text(img, out);
 	return zt_strbuf_error(out);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -16,15 +17,21 @@
  */
 #define DHCP_RULES 64
 
+/* In the order in which nft can read them: who is gone to comes first. */
+static const char *const common_chains[] = {"raw_blocked", "raw_dhcp", "raw_owned", "fence"};
+/* What the chain of every device holds. The chain `fence` holds it as well, unused: what the others are compared to. */
+#define DEVICE_RULES "\t\tmeta rtclassid & 0 == 0 accept\n\t\tmeta skuid 0-4294967295 goto raw_owned\n\t\taccept\n"
+
 /* Does the rule decide UDP to the broadcast address, port 67? */
 static bool decides_dhcp(const struct zt_rule *r)
 {
 	const struct zt_match *m = &r->match;
 	struct zt_addr any = {.family = 4}, all = {.family = 4, .b = {255, 255, 255, 255}};
 
-	return r->dir == ZT_DIR_EGRESS && !r->n_windows && !r->expires && !m->n_cgroups && (m->families & ZT_FAMILY_4) &&
-	       (!m->proto.n || zt_u32_ranges_has(&m->proto, 17)) && (!m->port.n || zt_u32_ranges_has(&m->port, 67)) &&
-	       (!m->dst4.n || zt_addr_ranges_has(&m->dst4, &all)) && (!m->src4.n || zt_addr_ranges_has(&m->src4, &any));
+	return r->dir == ZT_DIR_EGRESS && !r->n_windows && !r->expires && !m->n_cgroups &&
+	       (m->families & ZT_FAMILY_4) && (!m->proto.n || zt_u32_ranges_has(&m->proto, 17)) &&
+	       (!m->port.n || zt_u32_ranges_has(&m->port, 67)) && (!m->dst4.n || zt_addr_ranges_has(&m->dst4, &all)) &&
+	       (!m->src4.n || zt_addr_ranges_has(&m->src4, &any));
 }
 
 static void numbers(const char *key, const struct zt_u32_ranges *l, struct zt_strbuf *out)
@@ -39,7 +46,8 @@ static void numbers(const char *key, const struct zt_u32_ranges *l, struct zt_st
 
 static void dhcp_chain(const struct zt_image *img, struct zt_strbuf *out)
 {
-	bool open = img->rs->settings.def[ZT_DIR_EGRESS] == ZT_DEFAULT_ALLOW || img->rs->settings.mode == ZT_MODE_OBSERVE;
+	bool open = img->rs->settings.def[ZT_DIR_EGRESS] == ZT_DEFAULT_ALLOW ||
+		    img->rs->settings.mode == ZT_MODE_OBSERVE;
 	unsigned n = 0;
 
 	zt_strbuf_str(out, "\tchain raw_dhcp {\n");
@@ -52,7 +60,8 @@ static void dhcp_chain(const struct zt_image *img, struct zt_strbuf *out)
 		zt_strbuf_str(out, "\t\t");
 		numbers("meta skuid", &r->match.uid, out);
 		numbers("meta skgid", &r->match.gid, out);
-		zt_strbuf_str(out, r->verdict == ZT_ALLOW || r->verdict == ZT_OBSERVE ? "accept\n" : "goto raw_blocked\n");
+		zt_strbuf_str(out,
+			      r->verdict == ZT_ALLOW || r->verdict == ZT_OBSERVE ? "accept\n" : "goto raw_blocked\n");
 	}
 	zt_strbuf_printf(out, "\t\t%s\n\t}\n", open ? "accept" : "goto raw_blocked");
 }
@@ -67,15 +76,109 @@ void nft_fence_text(const struct zt_image *img, struct zt_strbuf *out)
 	zt_strbuf_printf(out, "table netdev %s {\n\tcounter raw_frames {\n\t}\n", table);
 	zt_strbuf_str(out, "\tchain raw_blocked {\n\t\tcounter name raw_frames\n");
 	if (s->log_blocked)
-		zt_strbuf_printf(out, "\t\tlimit rate %u/second burst 5 packets log prefix \"%sraw-frame \" level warn\n",
+		zt_strbuf_printf(out,
+				 "\t\tlimit rate %u/second burst 5 packets log prefix \"%sraw-frame \" level warn\n",
 				 ZT_MIN(s->log_limit, 10u), s->log_prefix);
 	zt_strbuf_printf(out, "\t\t%s\n\t}\n", s->mode == ZT_MODE_OBSERVE ? "accept" : "drop");
 	dhcp_chain(img, out);
 	zt_strbuf_printf(out,
 			 "\tchain raw_owned {\n\t\tether type { arp, 0x888e } accept\n"
 			 "\t\tudp sport 68 udp dport 67 goto raw_dhcp\n\t\tudp sport 546 udp dport 547 goto raw_dhcp\n"
-			 "\t\t%s\n\t}\n}\n",
+			 "\t\t%s\n\t}\n\tchain fence {\n" DEVICE_RULES "\t}\n}\n",
 			 open ? "accept" : "goto raw_blocked");
+}
+
+void nft_fence_reset(const struct nft_state *live, struct zt_strbuf *out)
+{
+	zt_strbuf_printf(out, "table netdev %s {\n", live->table);
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(common_chains); i++)
+		zt_strbuf_printf(out, "\tchain %s {\n\t}\n", common_chains[i]);
+	zt_strbuf_str(out, "}\n");
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(common_chains); i++)
+		zt_strbuf_printf(out, "flush chain netdev %s %s\n", live->table, common_chains[i]);
+	for (size_t i = 0; i < live->n_torn; i++)
+		zt_strbuf_printf(out, "flush chain netdev %s %s\n", live->table, live->torn[i]);
+	for (size_t i = 0; i < live->n_torn; i++)
+		zt_strbuf_printf(out, "delete chain netdev %s %s\n", live->table, live->torn[i]);
+}
+
+/* ---- is it as it was made? ---- */
+static void rules_of(const struct nft_rule_line *v, size_t n, const char *chain, struct zt_strbuf *out)
+{
+	zt_strbuf_clear(out);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i].chain, chain))
+			zt_strbuf_printf(out, "%s\n", v[i].text);
+}
+
+static bool is_common(const char *chain)
+{
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(common_chains); i++)
+		if (!strcmp(chain, common_chains[i]))
+			return true;
+	return false;
+}
+
+struct judge {
+	struct nft_state *s;
+	const struct nft_rule_line *v;
+	size_t n;
+	struct zt_strbuf want, have; /* rules of the pattern, of the chain at hand */
+};
+
+/* On a device, open for nothing by itself, and with the rules of the pattern. */
+static int judge_chain(const struct nlmsghdr *nlh, void *arg)
+{
+	struct judge *j = arg;
+	const struct nlattr *attr;
+	const char *table = "", *name = "";
+	bool hooked = false, drops = false;
+	int r;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == NFTA_CHAIN_TABLE)
+			table = mnl_attr_get_str(attr);
+		if (mnl_attr_get_type(attr) == NFTA_CHAIN_NAME)
+			name = mnl_attr_get_str(attr);
+		if (mnl_attr_get_type(attr) == NFTA_CHAIN_HOOK)
+			hooked = true;
+		if (mnl_attr_get_type(attr) == NFTA_CHAIN_POLICY)
+			drops = ntohl(mnl_attr_get_u32(attr)) == NF_DROP;
+	}
+	if (strcmp(table, j->s->table) != 0 || is_common(name))
+		return 0;
+	rules_of(j->v, j->n, name, &j->have);
+	j->s->n_fences++;
+	if (!strncmp(name, "fence_", 6) && hooked && drops &&
+	    !strcmp(zt_strbuf_cstr(&j->want), zt_strbuf_cstr(&j->have)))
+		return 0;
+	r = zt_grow(j->s->torn, j->s->cap_torn, j->s->n_torn);
+	if (!r && !(j->s->torn[j->s->n_torn] = zt_strdup(name)))
+		r = -ENOMEM;
+	j->s->n_torn += r == 0;
+	return r;
+}
+
+int nft_fence_judge(struct nft_nl *nl, struct nft_state *s, const struct nft_rule_line *v, size_t n,
+		    struct zt_strbuf *text)
+{
+	struct judge j = {.s = s, .v = v, .n = n};
+	int r;
+
+	rules_of(v, n, "fence", &j.want);
+	r = nft_nl_dump(nl, NFT_MSG_GETCHAIN, NFPROTO_NETDEV, 0, NULL, 0, NULL, judge_chain, &j);
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(common_chains); i++) {
+		rules_of(v, n, common_chains[i], &j.have);
+		zt_strbuf_printf(text, "netdev %s: %s\n", common_chains[i], zt_strbuf_cstr(&j.have));
+	}
+	for (size_t i = 0; i < s->n_torn; i++)
+		zt_strbuf_printf(text, "netdev: torn %s\n", s->torn[i]);
+	if (!r)
+		r = zt_strbuf_error(&j.want) ?: zt_strbuf_error(&j.have);
+	zt_strbuf_done(&j.want);
+	zt_strbuf_done(&j.have);
+	return r;
 }
 
 /* ---- devices ---- */
@@ -84,7 +187,9 @@ static void fence_name(const char *dev, char buf[static 64])
 	size_t n = (size_t)snprintf(buf, 64, "fence_");
 
 	for (; *dev && n < 63; dev++)
-		buf[n++] = (*dev >= '0' && *dev <= '9') || (*dev >= 'a' && *dev <= 'z') || (*dev >= 'A' && *dev <= 'Z') ? *dev : '_';
+		buf[n++] = (*dev >= '0' && *dev <= '9') || (*dev >= 'a' && *dev <= 'z') || (*dev >= 'A' && *dev <= 'Z')
+				   ? *dev
+				   : '_';
 	buf[n] = '\0';
 }
 
@@ -151,8 +256,7 @@ int nft_fence_missing(const char *table, char ***ret_names, size_t *ret_n)
 	if (!r)
 		r = nft_nl_open(&nl);
 	if (!r)
-		r = nft_nl_dump(&nl, NFT_MSG_GETCHAIN, NFPROTO_NETDEV, 0, NULL, 0, NULL, collect_chain,
-				&there);
+		r = nft_nl_dump(&nl, NFT_MSG_GETCHAIN, NFPROTO_NETDEV, 0, NULL, 0, NULL, collect_chain, &there);
 	for (struct if_nameindex *i = devs; !r && i && i->if_index; i++) {
 		char chain[64];
 
@@ -186,11 +290,11 @@ int nft_fence_devices(const char *table, unsigned *ret_added, struct zt_diags *d
 		if (strchr(missing.v[i], '"'))
 			continue; /* cannot be written in nft; the kernel allows such names, nobody uses them */
 		fence_name(missing.v[i], chain);
-		zt_strbuf_printf(&text,
-				 "table netdev %s {\n\tchain %s {\n\t\ttype filter hook egress device \"%s\" priority filter; "
-				 "policy drop;\n\t\tmeta rtclassid & 0 == 0 accept\n"
-				 "\t\tmeta skuid 0-4294967295 goto raw_owned\n\t\taccept\n\t}\n}\n",
-				 table, chain, missing.v[i]);
+		zt_strbuf_printf(
+			&text,
+			"table netdev %s {\n\tchain %s {\n\t\ttype filter hook egress device \"%s\" priority filter; "
+			"policy drop;\n" DEVICE_RULES "\t}\n}\n",
+			table, chain, missing.v[i]);
 	}
 	if (!r)
 		r = zt_strbuf_error(&text);

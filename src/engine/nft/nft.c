@@ -13,13 +13,21 @@ static int try_text(const char *text)
 	return nft_run_text(text, strlen(text), true, NULL);
 }
 
+bool nft_fence_supported(void)
+{
+	static const char fence[] =
+		"table netdev t {\n\tchain c {\n\t\ttype filter hook egress device \"lo\" priority 0; policy drop;\n"
+		"\t\tmeta rtclassid 0-4294967295 accept\n\t\tmeta skuid 0-4294967295 drop\n\t}\n}\n";
+
+	return try_text(fence) == 0;
+}
+
 static int probe(const char *instance, struct zt_caps *ret)
 {
-	static const char core[] = "table inet t {\n\tmap m {\n\t\ttypeof meta skuid . ip daddr . meta l4proto . th dport : verdict\n"
-				   "\t\tflags interval\n\t\tcounter\n\t}\n\tchain c {\n\t\ttype filter hook output priority 0; policy drop;\n"
-				   "\t\tct state established accept\n\t\tmeta skuid . ip daddr . meta l4proto . th dport vmap @m\n\t}\n}\n";
-	static const char fence[] = "table netdev t {\n\tchain c {\n\t\ttype filter hook egress device \"lo\" priority 0; policy drop;\n"
-				    "\t\tmeta rtclassid 0-4294967295 accept\n\t\tmeta skuid 0-4294967295 drop\n\t}\n}\n";
+	static const char core[] =
+		"table inet t {\n\tmap m {\n\t\ttypeof meta skuid . ip daddr . meta l4proto . th dport : verdict\n"
+		"\t\tflags interval\n\t\tcounter\n\t}\n\tchain c {\n\t\ttype filter hook output priority 0; policy drop;\n"
+		"\t\tct state established accept\n\t\tmeta skuid . ip daddr . meta l4proto . th dport vmap @m\n\t}\n}\n";
 	int r = try_text(core);
 
 	(void)instance;
@@ -30,10 +38,11 @@ static int probe(const char *instance, struct zt_caps *ret)
 		return 0;
 	}
 	r = 0;
-	if (try_text(fence) < 0)
+	if (!nft_fence_supported())
 		r = zt_caps_gap(ret, "raw frames (AF_PACKET)", "no netdev egress hook in this kernel");
 	if (!r)
-		r = zt_caps_gap(ret, "executables, containers, receivers", "this engine sees users, groups and cgroups");
+		r = zt_caps_gap(ret, "executables, containers, receivers",
+				"this engine sees users, groups and cgroups");
 	if (!r)
 		r = zt_caps_gap(ret, "sockets handed over to others", "a socket keeps the user it was made by");
 	if (!r)

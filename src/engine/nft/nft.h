@@ -125,7 +125,19 @@ int nft_text_full(const struct zt_image *img, bool with_elements, struct zt_strb
 void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_COMMENT_MAX + 1]);
 
 /* ---- fence.c: the netdev egress chains ---- */
+struct nft_nl;
 void nft_fence_text(const struct zt_image *img, struct zt_strbuf *out); /* table netdev with the common chain, no device */
+/* Empties the common chains and takes away what is torn, in text that nft_fence_text() goes on from. */
+struct nft_state;
+void nft_fence_reset(const struct nft_state *live, struct zt_strbuf *out);
+/* Chains on devices that do not hold what they should, and strangers, go to s->torn; everything that tells damage into the text of the
+ * digest. v: the rules of the netdev table. Where all is well the text does not depend on the devices. */
+struct nft_rule_line {
+	char *chain, *text;
+	size_t index;
+};
+int nft_fence_judge(struct nft_nl *nl, struct nft_state *s, const struct nft_rule_line *v, size_t n, struct zt_strbuf *text);
+bool nft_fence_supported(void); /* tries it in a scratch namespace */
 /* Adds device chains for every device that has none; *ret_added counts them. The current namespace. */
 int nft_fence_devices(const char *table, unsigned *ret_added, struct zt_diags *d);
 int nft_fence_missing(const char *table, char ***ret_names, size_t *ret_n);
@@ -201,6 +213,8 @@ struct nft_state {
 	size_t n_chains, cap_chains;
 	char **strangers; /* sets and maps in our table whose names are not ours: "map inet TABLE NAME" */
 	size_t n_strangers, cap_strangers;
+	char **torn; /* chains of the netdev table that are not as they were made */
+	size_t n_torn, cap_torn, n_fences;
 	struct nft_meta meta;
 	char digest[65];
 	uint32_t genid;

@@ -216,8 +216,10 @@ static int check_frame(struct raise_ctx *c)
 
 	for (size_t i = 0; i < c->s->n_strangers; i++)
 		(void)damage(c, "somebody else's", c->s->strangers[i]);
+	for (size_t i = 0; i < c->s->n_torn; i++)
+		(void)damage(c, "somebody changed the chain of the netdev table", c->s->torn[i]);
 	if (c->s->base_chains != NFT_BASE_CHAINS)
-		(void)damage(c, "a base chain is missing among", "input, output, forward, prerouting");
+		(void)damage(c, "a base chain is missing or open among", "input, output, forward, prerouting");
 	if (!recorded || strcmp(recorded, c->s->digest) != 0)
 		(void)damage(c, "rules were changed in", "the fixed chains");
 	return 0;
@@ -241,6 +243,25 @@ static int raise_state(struct nft_state *s, struct zt_ruleset *rs, struct zt_dia
 	return r;
 }
 
+/* Devices that came later, or whose chain somebody took away. */
+static void warn_missing(const struct nft_state *s, struct zt_diags *d)
+{
+	char **names = NULL;
+	bool tell;
+	size_t n = 0;
+
+	if (nft_fence_missing(s->table, &names, &n) < 0)
+		return;
+	tell = n && (s->n_fences || nft_fence_supported()); /* where the kernel cannot, commit and status say so */
+	for (size_t i = 0; i < n; i++) {
+		if (tell && !strchr(names[i], '"'))
+			(void)zt_diag(d, ZT_WARNING, 3106, NULL,
+				      "raw frames on %s are not fenced: zt-segment refresh mends it", names[i]);
+		free(names[i]);
+	}
+	free(names);
+}
+
 int nft_raise(const char *instance, struct zt_ruleset **ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(nft_state_done) struct nft_state s = {0};
@@ -254,6 +275,8 @@ int nft_raise(const char *instance, struct zt_ruleset **ret, struct zt_diags *d)
 	r = zt_ruleset_new(&rs);
 	if (!r)
 		r = raise_state(&s, rs, d);
+	if (!r)
+		warn_missing(&s, d);
 	if (r < 0)
 		return r;
 	*ret = ZT_TAKE(rs);

@@ -88,6 +88,9 @@ void nft_state_done(struct nft_state *s)
 	for (size_t i = 0; i < s->n_strangers; i++)
 		free(s->strangers[i]);
 	free(s->strangers);
+	for (size_t i = 0; i < s->n_torn; i++)
+		free(s->torn[i]);
+	free(s->torn);
 	nft_meta_done(&s->meta);
 	strings_free(s->strings);
 	*s = (struct nft_state){0};
@@ -166,10 +169,17 @@ static int table_cb(const struct nlmsghdr *nlh, void *arg)
 static int chain_cb(const struct nlmsghdr *nlh, void *arg)
 {
 	struct nft_state *s = arg;
+	const struct nlattr *policy;
+	bool open;
 
 	if (strcmp(find_str(nlh, NFTA_CHAIN_TABLE), s->table) != 0)
 		return 0;
-	s->base_chains += find_attr(nlh, NFTA_CHAIN_HOOK) != NULL;
+	policy = find_attr(nlh, NFTA_CHAIN_POLICY);
+	open = policy && ntohl(mnl_attr_get_u32(policy)) != NF_DROP &&
+	       strcmp(find_str(nlh, NFTA_CHAIN_NAME), "prerouting") != 0;
+	if (find_attr(nlh, NFTA_CHAIN_HOOK))
+		s->base_chains += open ? NFT_BASE_CHAINS + 1
+				       : 1; /* one that is open by itself is as bad as one too many */
 	return push(&s->chains, &s->cap_chains, &s->n_chains, find_str(nlh, NFTA_CHAIN_NAME));
 }
 
@@ -411,12 +421,8 @@ static int read_meta(struct nft_nl *nl, struct nft_state *s)
 }
 
 /* ---- digest of the rules ---- */
-struct rule_line {
-	char *chain, *text;
-	size_t index;
-};
 struct rule_lines {
-	struct rule_line *v;
+	struct nft_rule_line *v;
 	size_t n, cap;
 };
 
@@ -449,16 +455,17 @@ static int rule_cb(const struct nlmsghdr *nlh, void *arg)
 	struct rule_lines *lines = arg;
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 	ZT_FREE char *buf = zt_malloc(16384);
-	struct rule_line l = {.index = lines->n};
+	struct nft_rule_line l = {.index = lines->n};
 	int r = rule && buf && nftnl_rule_nlmsg_parse(nlh, rule) >= 0 ? zt_grow(lines->v, lines->cap, lines->n)
 								      : -ENOMEM;
 
 	if (!r) {
+		l.chain = zt_strdup(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN));
+		nftnl_rule_unset(rule, NFTNL_RULE_CHAIN); /* rules of two chains are compared */
 		nftnl_rule_unset(rule, NFTNL_RULE_HANDLE);
 		nftnl_rule_unset(rule, NFTNL_RULE_POSITION);
 		if (nftnl_rule_snprintf(buf, 16384, rule, NFTNL_OUTPUT_DEFAULT, 0) < 0)
 			buf[0] = '\0';
-		l.chain = zt_strdup(nftnl_rule_get_str(rule, NFTNL_RULE_CHAIN));
 		l.text = neutral_text(buf);
 		lines->v[lines->n++] = l;
 	}
@@ -468,30 +475,42 @@ static int rule_cb(const struct nlmsghdr *nlh, void *arg)
 
 static int compare_rule_lines(const void *a, const void *b)
 {
-	const struct rule_line *x = a, *y = b;
+	const struct nft_rule_line *x = a, *y = b;
 	int c = strcmp(x->chain, y->chain);
 
 	return c ? c : x->index < y->index ? -1 : x->index > y->index;
 }
 
+static void rule_lines_done(struct rule_lines *lines)
+{
+	for (size_t i = 0; i < lines->n; i++) {
+		free(lines->v[i].chain);
+		free(lines->v[i].text);
+	}
+	free(lines->v);
+}
+
 /* Chains in the order of their names, rules in their own order. */
+static int read_rules(struct nft_nl *nl, const struct nft_state *s, uint8_t family, struct rule_lines *lines)
+{
+	int r = nft_nl_dump(nl, NFT_MSG_GETRULE, family, NFTA_RULE_TABLE, s->table, 0, NULL, rule_cb, lines);
+
+	if (!r && lines->n)
+		qsort(lines->v, lines->n, sizeof(*lines->v), compare_rule_lines);
+	return r == -ENOENT ? 0 : r;
+}
+
 static int read_digest(struct nft_nl *nl, struct nft_state *s)
 {
+	ZT_CLEANUP(rule_lines_done) struct rule_lines lines = {0}, fence = {0};
 	ZT_STRBUF struct zt_strbuf text = {0};
-	struct rule_lines lines = {0};
-	int r = nft_nl_dump(nl, NFT_MSG_GETRULE, NFPROTO_INET, NFTA_RULE_TABLE, s->table, 0, NULL, rule_cb, &lines);
+	int r = read_rules(nl, s, NFPROTO_INET, &lines);
 
-	if (!r && lines.n)
-		qsort(lines.v, lines.n, sizeof(*lines.v), compare_rule_lines);
-	for (size_t i = 0; i < lines.n; i++) {
-		if (!r)
-			zt_strbuf_printf(&text, "%s: %s\n", lines.v[i].chain, lines.v[i].text);
-		free(lines.v[i].chain);
-		free(lines.v[i].text);
-	}
-	free(lines.v);
-	if (!r)
-		r = zt_strbuf_error(&text);
+	for (size_t i = 0; !r && i < lines.n; i++)
+		zt_strbuf_printf(&text, "%s: %s\n", lines.v[i].chain, lines.v[i].text);
+	r = r ?: read_rules(nl, s, NFPROTO_NETDEV, &fence);
+	r = r ?: nft_fence_judge(nl, s, fence.v, fence.n, &text);
+	r = r ?: zt_strbuf_error(&text);
 	if (!r)
 		zt_sha256_hex(zt_strbuf_cstr(&text), text.len, s->digest);
 	return r;
