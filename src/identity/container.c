@@ -196,11 +196,17 @@ static bool may_speak(const struct zt_container_state *s, const char *cgroup)
 	return below(cgroup, slice);
 }
 
+/* Ids of crun and runc are words of a person's choice: two runtimes may have the same one. */
+static bool same_container(const struct zt_container *c, const struct zt_container_state *s)
+{
+	return !strcmp(c->id, s->id) && may_speak(s, c->cgroup) &&
+	       (!s->cgroup || !strcmp(s->cgroup, c->cgroup) || below(s->cgroup, c->cgroup));
+}
+
 static struct zt_container *find(struct found *f, const struct zt_container_state *s)
 {
 	for (size_t i = 0; i < f->n; i++)
-		if (may_speak(s, f->v[i].cgroup) &&
-		    (!strcmp(f->v[i].id, s->id) || (s->cgroup && !strcmp(f->v[i].cgroup, s->cgroup))))
+		if (same_container(&f->v[i], s))
 			return &f->v[i];
 	return NULL;
 }

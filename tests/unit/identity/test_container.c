@@ -196,6 +196,22 @@ static void test_crun_and_runc(void **state)
 	expect_error(state, "ended", -ENOENT);
 }
 
+/* Ids that people choose: two in one cgroup, and one id at two runtimes. */
+static void test_same_words(void **state)
+{
+	put_folder(state, CGROUP "shared");
+	put_folder(state, CGROUP "a/web");
+	put_folder(state, CGROUP "b/web");
+	put(state, "run/crun/one/status", "{\"cgroup-path\":\"/shared\"}");
+	put(state, "run/crun/two/status", "{\"cgroup-path\":\"/shared\"}");
+	put(state, "run/crun/web/status", "{\"cgroup-path\":\"/a/web\"}");
+	put(state, "run/runc/web/state.json", "{\"id\":\"web\",\"cgroup_paths\":{\"\":\"/sys/fs/cgroup/b/web\"}}");
+	assert_int_equal(count(state), 4);
+	expect_cgroup(state, "one", "shared");
+	expect_cgroup(state, "two", "shared");
+	expect_error(state, "web", -EEXIST);
+}
+
 /* What a container does inside its own cgroup makes no other container. */
 static void test_inside_a_container(void **state)
 {
@@ -322,6 +338,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_podman, make_tree, drop_tree),
 		cmocka_unit_test_setup_teardown(test_containerd, make_tree, drop_tree),
 		cmocka_unit_test_setup_teardown(test_crun_and_runc, make_tree, drop_tree),
+		cmocka_unit_test_setup_teardown(test_same_words, make_tree, drop_tree),
 		cmocka_unit_test_setup_teardown(test_inside_a_container, make_tree, drop_tree),
 		cmocka_unit_test_setup_teardown(test_users, make_tree, drop_tree),
 		cmocka_unit_test_setup_teardown(test_delegated, make_tree, drop_tree),
