@@ -65,6 +65,7 @@ enum zt_opt {
 	ZT_OPT_WRITE,
 	ZT_OPT_CHECK,
 	ZT_OPT_FULL,
+	ZT_OPT_ALL,
 	ZT_OPT_AGAINST,
 	ZT_OPT_REVOKE,
 	ZT_OPT_RULE,
@@ -316,6 +317,7 @@ int zt_cmd_refresh(struct zt_cli *c);
 int zt_cmd_restore(struct zt_cli *c);
 int zt_cmd_status(struct zt_cli *c);
 int zt_cmd_why(struct zt_cli *c);
+int zt_cmd_who(struct zt_cli *c);
 int zt_cmd_blocked(struct zt_cli *c);
 int zt_cmd_report(struct zt_cli *c);
 int zt_cmd_history(struct zt_cli *c);

@@ -76,6 +76,8 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 			    "compare with what this engine makes of the policy, loaded for real in a scratch network namespace"},
 	[ZT_OPT_FULL] = {"full", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			 "up to 100,000 rules, iptables as well, more rounds: about four minutes"},
+	[ZT_OPT_ALL] = {"all", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
+			"every process that holds a socket of this network namespace"},
 };
 
 #define SAME_AS_FILE "the policy file, the same as FILE"
@@ -294,6 +296,21 @@ const struct zt_verb zt_verbs[] = {
 	 .n_opts = 8,
 	 .exits = {{0, "answered, allowed or not"}, {3, "nothing is enforced and no --policy was named"}},
 	 .run = zt_cmd_why},
+	{.name = "who",
+	 .args = "[PID|:PORT]",
+	 .group = LOOK,
+	 .summary = "who is this process, as the rules see it?",
+	 .help = "Shows a process, or those that hold a local port (:PORT or :PORT/PROTOCOL): parents, user, groups, service, container, "
+		 "program with its digest, sockets, and which senders and receivers of the policy it is. For each that it is not, the "
+		 "first condition that fails. The policy is what the kernel holds, or --policy FILE.\n\nWhat counts is what the kernel "
+		 "goes by: a program or service that was replaced since the policy was resolved shows as such.",
+	 .example = "zt-segment who :6379",
+	 .flags = ZT_VERB_JSON,
+	 .max_args = 1,
+	 .opts = {{ZT_OPT_ALL, NULL}, {ZT_OPT_POLICY, NULL}},
+	 .n_opts = 2,
+	 .exits = {{0, "shown"}, {1, "no such process, or nobody holds the port"}},
+	 .run = zt_cmd_who},
 	{.name = "blocked",
 	 .args = "",
 	 .group = LOOK,

@@ -158,6 +158,14 @@ expect 0 '^ZT5001: wrong usage' explain ZT5001
 expect 1 'ZT5019' explain 4
 expect 0 'ZT1' explain
 
+# processes
+expect 2 "ZT5040" who
+expect 2 "ZT5040" who nobody
+expect 1 "ZT5041" who 2147483647
+expect 0 "policy|label|is not|is  " who $$ --policy "$rules"
+narrow
+json 0 "x[\"processes\"][0][\"pid\"] == $$" who $$
+
 # events
 cat >"$dir/log" <<'LOG'
 1795494000.100000 h kernel: ZT-BLOCKED: IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP SPT=5 DPT=6379 UID=64003 GID=64003
