@@ -189,8 +189,8 @@ static int print_groups(struct zt_cli *c, struct zt_event_groups *g)
 	for (size_t i = 0; t && i < g->n; i++)
 		add_group(t, &g->items[i], programs);
 	zt_format_thousands(g->total, total);
-	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s; times are UTC", total, g->total == 1 ? "" : "s", g->n,
-		 g->n == 1 ? "" : "s");
+	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s; times are UTC", total, g->total == 1 ? "" : "s",
+		 g->n, g->n == 1 ? "" : "s");
 	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->width, c->colour) < 0)
 		return zt_cli_fail(c, -ENOMEM);
 	if (any(g, observed))
