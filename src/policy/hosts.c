@@ -192,7 +192,7 @@ static int scan_hosts_file(const char *root, const char *name, struct zt_addr_ra
 	ZT_FREE char *path = zt_path_join(root, "etc/hosts"), *line = NULL;
 	FILE *f = path ? fopen(path, "re") : NULL;
 	size_t cap = 0;
-	int r = 0;
+	int r = path ? 0 : -ENOMEM;
 
 	while (f && !r && getline(&line, &cap, f) >= 0) {
 		char *save = NULL, *word;

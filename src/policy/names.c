@@ -20,18 +20,20 @@ static struct zt_account *account_new(struct zt_names *n, struct zt_strmap *map,
 	return a->name && zt_strmap_put(map, a->name, a) == 0 ? a : NULL;
 }
 
-static FILE *open_below(const char *root, const char *file)
+/* A file that is not there is an empty one: *ret is NULL. */
+static int open_below(const char *root, const char *file, FILE **ret)
 {
 	ZT_FREE char *path = zt_path_join(root, file);
 
-	return path ? fopen(path, "re") : NULL;
+	*ret = path ? fopen(path, "re") : NULL;
+	return path ? 0 : -ENOMEM;
 }
 
 static int load_users(struct zt_names *n, const char *root)
 {
-	FILE *f = open_below(root, "etc/passwd");
 	struct passwd *pw;
-	int r = 0;
+	FILE *f;
+	int r = open_below(root, "etc/passwd", &f);
 
 	while (f && !r && (pw = fgetpwent(f))) {
 		struct zt_account *a = zt_strmap_get(&n->users, pw->pw_name) ? NULL
@@ -60,9 +62,9 @@ static bool has_members(const struct zt_names *n, const struct group *g)
 
 static int load_groups(struct zt_names *n, const char *root)
 {
-	FILE *f = open_below(root, "etc/group");
 	struct group *g;
-	int r = 0;
+	FILE *f;
+	int r = open_below(root, "etc/group", &f);
 
 	while (f && !r && (g = fgetgrent(f))) {
 		struct zt_account *a = zt_strmap_get(&n->groups, g->gr_name) ? NULL

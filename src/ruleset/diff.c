@@ -163,6 +163,8 @@ static int diff_settings(const struct zt_ruleset *a, const struct zt_ruleset *b,
 	say(&out, "preserve_ssh", yes(x->preserve_ssh), yes(y->preserve_ssh));
 	say(&out, "preserve_established", yes(x->preserve_established), yes(y->preserve_established));
 	say(&out, "ssh ports", zt_strbuf_cstr(&p), zt_strbuf_cstr(&q));
+	if (zt_strbuf_error(&p) || zt_strbuf_error(&q) || zt_strbuf_error(&out))
+		return -ENOMEM;
 	d->settings_changed = out.len > 0;
 	d->settings_text = out.len ? zt_strbuf_steal(&out) : NULL;
 	return d->settings_changed && !d->settings_text ? -ENOMEM : 0;

@@ -51,8 +51,8 @@ finish() {
 	find "$cgroup" -depth -type d -exec rmdir {} + || :
 }
 trap finish EXIT
-# shellcheck disable=SC2016 # for the inner shell
 code=0
+# shellcheck disable=SC2016 # for the inner shell
 timeout -k 5 "$limit" sh -c 'echo $$ >"$1/cgroup.procs"; shift; exec "$@"' sh "$cgroup" \
 	unshare -m -p -f -n -C -i -u --propagation private --kill-child "$0" "$tree" "$name" "$limit" inside </dev/null || code=$?
 # The kernel ends process 1 with SIGINT when it powers off.

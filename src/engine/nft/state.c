@@ -186,7 +186,7 @@ static int chain_cb(const struct nlmsghdr *nlh, void *arg)
 /* "out0_uid_d4_proto_port_x_g0_v3" */
 int nft_map_name_parse(const char *name, struct nft_live_map *m)
 {
-	const char *rest;
+	const char *rest = name;
 	unsigned pos, guard, version;
 	int used = 0, dir;
 
