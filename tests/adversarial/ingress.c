@@ -315,6 +315,31 @@ static void forged_error_out(struct bed *b, const struct bed_column *c)
 		    got ? "LEAKS" : "blocked");
 }
 
+/* An answer to what the peer began has the peer's flow, whoever sends it: rules for what comes in name no process. */
+static void answers(struct bed *b, const struct bed_column *c)
+{
+	struct bed_craft begin = {.dst = "10.99.0.1", .proto = 17, .sport = 4100, .port = OPEN};
+	struct bed_send s = {.uid = BED_DENIED, .gid = BED_DENIED};
+	struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(OPEN)};
+	ZT_CLOSE int fd = bed_socket_as(&s, AF_INET, SOCK_DGRAM, 0);
+	struct bed_mark m[2] = {bed_mark(1), bed_mark(2)};
+	struct bed_target to, elsewhere;
+	bool seen[4] = {false}, began = false, ok;
+
+	(void)bed_target("10.99.0.2", 4100, &to);	 /* constants */
+	(void)bed_target("10.99.0.2", 4101, &elsewhere); /* the same port of the host, but no flow of the peer's */
+	ok = bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 && arrives(b, &begin, &began) && began;
+	bed_forget(b);
+	(void)sendto(fd, &m[0], sizeof(m[0]), 0, &to.a.sa, to.len);
+	(void)sendto(fd, &m[1], sizeof(m[1]), 0, &elsewhere.a.sa, elsewhere.len);
+	bed_collect(b, 40, seen, 4);
+	bed_ok(b, ok && seen[1] && !seen[2],
+	       "%s: row 11, answer of a denied user to a flow that the peer began: %s, to anybody else: %s", c->label,
+	       seen[1] ? "passes (documented)" : "blocked", seen[2] ? "LEAKS" : "blocked");
+	bed_publish("attacks", "11", "answer to a flow that the peer began, allowed inbound", "10.99.0.2", c->label,
+		    seen[1] && !seen[2] ? "passes: rules for inbound name no process (documented)" : "WRONG");
+}
+
 /* ---- row 26: the second subflow of an MPTCP connection is opened by the kernel, for nobody ---- */
 static bool syn_from(int tap, const char *src)
 {
@@ -492,6 +517,7 @@ static void run_column(struct bed *b, const struct bed_column *c)
 	tricks(b, c);
 	forged_icmp(b, c);
 	forged_error_out(b, c);
+	answers(b, c);
 	mptcp_join(b, c);
 	published_port(b, c);
 }
