@@ -330,10 +330,10 @@ static pid_t hostile_program(void)
 		struct bed_target to;
 		int fd = -1;
 
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (setgroups(0, NULL) == 0 && setresgid(BED_DENIED, BED_DENIED, BED_DENIED) == 0 &&
 		    setresuid(BED_DENIED, BED_DENIED, BED_DENIED) == 0)
 			fd = socket(AF_INET, SOCK_DGRAM, 0);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of user takes it back */
 		(void)prctl(PR_SET_NAME, "\x1b[31m\r\"}\t{\xff\xc3|%s");
 		(void)bed_target("10.99.0.2", 9, &to); /* a constant */
 		for (int i = 0; i < 600; i++) {

@@ -31,12 +31,12 @@ static void flood(struct counts *c, uint32_t uid)
 	struct bed_target to[2];
 	int fd[2];
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 0; i < 2; i++) {
 		(void)bed_target(i ? "fd99::2" : "10.99.0.2", allowed ? 7777 : 7778, &to[i]); /* constants */
 		fd[i] = bed_socket_as(&s, to[i].family, SOCK_DGRAM, 0);
 	}
-	while (!c->stop) {
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* after the last change of user, which takes it back */
+	while (!c->stop && getppid() != 1) {
 		for (int i = 0; i < 16; i++) {
 			bool ok = sendto(fd[i & 1], &uid, sizeof(uid), 0, &to[i & 1].a.sa, to[i & 1].len) ==
 				  (ssize_t)sizeof(uid);
