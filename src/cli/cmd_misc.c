@@ -80,7 +80,7 @@ int zt_cmd_help(struct zt_cli *c)
 
 int zt_cmd_version(struct zt_cli *c)
 {
-	static const char *const names[] = {"nft", "iptables", "memory"};
+	static const char *const names[] = {"nft", "bpf", "iptables", "memory"};
 	json_t *engines;
 
 	if (!c->json) {

@@ -162,8 +162,10 @@ int zt_cli_init(struct zt_cli *c)
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5002, NULL,
 				    "the name of an instance is 1 to 16 of a-z, 0-9 and _: \"%s\"", c->instance);
 	if (zt_opt(c, ENGINE) && !zt_engine_by_name(zt_opt(c, ENGINE)) && strcmp(zt_opt(c, ENGINE), "auto"))
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5005, "engines are nft, iptables, memory and auto",
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5005, "engines are nft, bpf, iptables, memory and auto",
 				    "unknown engine \"%s\"", zt_opt(c, ENGINE));
+	if (strcmp(c->args.verb->name, "why") != 0) /* there it is the sender's */
+		zt_engine_cgroup(zt_opt(c, CGROUP));
 	c->state_dir = state_dir(c);
 	if (!c->state_dir)
 		return zt_cli_error(c, ZT_EXIT_FAILED, 5000, NULL, "out of memory");
@@ -178,7 +180,7 @@ void zt_cli_done(struct zt_cli *c)
 
 const struct zt_engine *zt_cli_active_engine(const char *instance, const struct zt_engine *skip)
 {
-	static const char *const names[] = {"nft", "iptables"};
+	static const char *const names[] = {"nft", "bpf", "iptables"};
 
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(names); i++) {
 		const struct zt_engine *e = zt_engine_by_name(names[i]);

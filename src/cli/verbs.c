@@ -9,12 +9,13 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 	[ZT_OPT_VERSION] = {"version", 'V', NULL, true, ZT_COMPLETE_NOTHING, NULL, "show the version and exit"},
 	[ZT_OPT_OUTPUT] = {"output", 'o', "FORMAT", true, ZT_COMPLETE_WORDS, "table json", "table (default) or json"},
 	[ZT_OPT_ENGINE] =
-		{"engine", 'e', "NAME", true, ZT_COMPLETE_WORDS, "auto nft iptables memory",
-		 "what enforces: nft, iptables, memory, or auto (default: the one active now, else the first usable)"},
+		{"engine", 'e', "NAME", true, ZT_COMPLETE_WORDS, "auto nft bpf iptables memory",
+		 "what enforces: nft, bpf, iptables, memory, or auto (default: the one active now, else the first usable)"},
 	[ZT_OPT_NETNS] = {"netns", 0, "NAME", true, ZT_COMPLETE_NETNS, NULL,
 			  "work inside this network namespace and nowhere else"},
-	[ZT_OPT_CGROUP] = {"cgroup", 0, "PATH", true, ZT_COMPLETE_NOTHING, NULL,
-			   "take every cgroup of the policy to lie below this one"},
+	[ZT_OPT_CGROUP] =
+		{"cgroup", 0, "PATH", true, ZT_COMPLETE_NOTHING, NULL,
+		 "take every cgroup of the policy to lie below this one; the bpf engine enforces there and nowhere else"},
 	[ZT_OPT_ROOT] = {"root", 0, "DIR", true, ZT_COMPLETE_DIR, NULL,
 			 "take users, groups and sshd settings from this tree instead of /"},
 	[ZT_OPT_INSTANCE] = {"instance", 0, "NAME", true, ZT_COMPLETE_NOTHING, NULL,

@@ -5,6 +5,7 @@
 
 static const struct zt_engine *const engines[] = {
 	&zt_engine_nft,
+	&zt_engine_bpf,
 	&zt_engine_iptables,
 	&zt_engine_memory,
 };
@@ -14,7 +15,8 @@ static const struct zt_engine *first_usable(void)
 {
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(engines); i++) {
 		struct zt_caps caps = {0};
-		bool usable = engines[i] != &zt_engine_memory && engines[i]->probe("default", &caps) == 0 && caps.usable;
+		bool usable = engines[i] != &zt_engine_memory && engines[i]->probe("default", &caps) == 0 &&
+			      caps.usable;
 
 		zt_caps_done(&caps);
 		if (usable)
