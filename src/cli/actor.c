@@ -96,8 +96,13 @@ static void make_actor(struct zt_person *p, const struct zt_ruleset *rs)
 		.uid = of->uid, .gid = of->gid, .groups = of->groups, .n_groups = of->n_groups, .exe = file_id(of)};
 	if (p->n_parents)
 		p->actor.parent = file_id(&p->parents[0]);
-	p->actor.known = p->actor.exe.ino || !programs_count(rs);
+	zt_person_judge(p, rs);
 	read_cgroups(p);
+}
+
+void zt_person_judge(struct zt_person *p, const struct zt_ruleset *rs)
+{
+	p->actor.known = p->process.pid && (p->actor.exe.ino || !programs_count(rs));
 }
 
 int zt_person_read(int pid, const struct zt_ruleset *rs, struct zt_person *ret)

@@ -20,7 +20,8 @@ struct zt_person {
 };
 /* -ESRCH. rs: whether programs count at all (NULL: they do). */
 int zt_person_read(int pid, const struct zt_ruleset *rs, struct zt_person *ret);
-int zt_person_details(struct zt_person *p); /* digest and container too */
+int zt_person_details(struct zt_person *p);				/* digest and container too */
+void zt_person_judge(struct zt_person *p, const struct zt_ruleset *rs); /* was it read before rs was known? */
 void zt_person_done(struct zt_person *p);
 char *zt_person_service(const struct zt_person *p); /* "nginx.service" of its cgroup; malloc'ed, NULL: none */
 /* Why the process is not the subject: "group: 33 is not in 1000", "program: /usr/bin/python3 is not /usr/sbin/nginx",

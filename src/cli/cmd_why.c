@@ -9,14 +9,14 @@
 
 #include "base/mem.h"
 #include "base/time.h"
-#include "cli/cli.h"
-#include "identity/identity.h"
+#include "cli/actor.h"
 
 enum { MISSES_SHOWN = 8 };
 
 struct question {
 	struct zt_flow flow;
-	char *cgroup; /* owned; flow.cgroup_path points here */
+	char *cgroup;			   /* owned; flow.cgroup_path points here */
+	struct zt_person sender, receiver; /* running processes; pid 0: none is named or found */
 };
 
 /* ---- what was asked ---- */
@@ -75,12 +75,44 @@ static int take_group(struct zt_cli *c, const char *group, struct zt_flow *f)
 	return 0;
 }
 
+static int take_process(struct zt_cli *c, const char *text, struct zt_person *ret)
+{
+	uint64_t pid;
+	int r = zt_parse_u64(text, INT32_MAX, &pid) < 0 ? -ESRCH : zt_person_read((int)pid, NULL, ret);
+
+	if (!r)
+		r = zt_person_details(ret);
+	if (r == -ESRCH)
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5041, "\"zt-segment who --all\" lists those with sockets",
+				    "there is no process \"%s\"", text);
+	return r < 0 ? zt_cli_fail(c, r) : 0;
+}
+
+/* --pid: who it is tells everything about the sender. */
+static int take_running_sender(struct zt_cli *c, struct question *q)
+{
+	int code;
+
+	if (zt_opt(c, USER) || zt_opt(c, GROUP) || zt_opt(c, SERVICE) || zt_opt(c, CGROUP))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "leave one of them out",
+				    "--pid tells user, group and cgroup itself");
+	code = take_process(c, zt_opt(c, PID), &q->sender);
+	q->flow.owned = true;
+	q->flow.uid = q->sender.actor.uid;
+	q->flow.gid = q->sender.actor.gid;
+	memcpy(q->flow.cgroup, q->sender.actor.cgroup, sizeof(q->flow.cgroup));
+	q->flow.sender = &q->sender.actor;
+	return code;
+}
+
 static int take_sender(struct zt_cli *c, struct question *q)
 {
 	const char *user = zt_opt(c, USER), *group = zt_opt(c, GROUP), *service = zt_opt(c, SERVICE);
 	int code = 0;
 
 	q->flow.uid = q->flow.gid = UINT32_MAX;
+	if (zt_opt(c, PID))
+		return take_running_sender(c, q);
 	if (user)
 		code = take_user(c, user, &q->flow);
 	if (!code && group)
@@ -96,7 +128,7 @@ static int take_sender(struct zt_cli *c, struct question *q)
 	if (!q->flow.owned)
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5011,
 				    "outbound: --user USER --to HOST:PORT; inbound: --from HOST --to :PORT",
-				    "who sends? --user, --service or --cgroup is missing");
+				    "who sends? --user, --service, --cgroup or --pid is missing");
 	return 0;
 }
 
@@ -123,7 +155,7 @@ static int take_ingress(struct zt_cli *c, const struct zt_target *t, struct ques
 	q->flow.dir = ZT_DIR_INGRESS;
 	if (!code && t->has_host)
 		code = resolve(c, t->host, &q->flow.dst);
-	if (!code && (zt_opt(c, USER) || zt_opt(c, GROUP) || zt_opt(c, SERVICE) || zt_opt(c, CGROUP)))
+	if (!code && (zt_opt(c, USER) || zt_opt(c, GROUP) || zt_opt(c, SERVICE) || zt_opt(c, CGROUP) || zt_opt(c, PID)))
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "leave one of them out",
 				    "--from names another machine; its users are not known here");
 	q->flow.loopback = !code && zt_addr_is_own(&q->flow.src);
@@ -150,7 +182,79 @@ static int take_question(struct zt_cli *c, struct question *q)
 	return zt_opt(c, FROM) ? take_ingress(c, &t, q) : take_egress(c, &t, q);
 }
 
+/* ---- who receives ---- */
+static bool listens_for(const struct zt_netsock *s, const struct zt_flow *f)
+{
+	static const uint8_t any[16];
+
+	return s->listens && s->port == f->port && s->proto == f->proto &&
+	       (!memcmp(s->local.b, any, sizeof(any)) || !f->dst.family || zt_addr_cmp(&s->local, &f->dst) == 0);
+}
+
+static int find_receiver(struct question *q)
+{
+	ZT_CLEANUP(zt_netsocks_done) struct zt_netsocks sockets = {0};
+	ZT_CLEANUP(zt_owners_done) struct zt_owners owners = {0};
+	int r = zt_netsocks_read(&sockets);
+
+	if (!r)
+		r = zt_owners_read(&sockets, &owners);
+	for (size_t i = 0; !r && !q->receiver.process.pid && i < owners.n; i++)
+		if (listens_for(owners.v[i].socket, &q->flow) &&
+		    zt_person_read(owners.v[i].pid, NULL, &q->receiver) == 0)
+			r = zt_person_details(&q->receiver);
+	return r;
+}
+
+static bool asks_for_receiver(const struct zt_ruleset *rs)
+{
+	for (size_t i = 0; i < rs->n_rules; i++)
+		if (rs->rules[i].match.to)
+			return true;
+	return false;
+}
+
+/* Of a flow that ends on this host: the process named, else the one that listens now, where a rule asks for it at all. */
+static int take_receiver(struct zt_cli *c, struct question *q, const struct zt_ruleset *rs)
+{
+	int code = 0, r = 0;
+
+	if (zt_opt(c, TO_PID))
+		code = take_process(c, zt_opt(c, TO_PID), &q->receiver);
+	else if ((q->flow.loopback || q->flow.dir == ZT_DIR_INGRESS) && asks_for_receiver(rs))
+		r = find_receiver(q);
+	zt_person_judge(&q->sender, rs);
+	zt_person_judge(&q->receiver, rs);
+	if (q->receiver.process.pid)
+		q->flow.receiver = &q->receiver.actor;
+	return r < 0 ? zt_cli_fail(c, r) : code;
+}
+
 /* ---- the answer ---- */
+
+static void end_text(const char *end, const struct zt_subject *s, const struct zt_person *p, struct zt_strbuf *out)
+{
+	enum zt_subject_miss miss = s && p->process.pid ? zt_subject_miss(s, &p->actor) : ZT_SUBJECT_MATCH;
+
+	if (miss == ZT_SUBJECT_MATCH)
+		return;
+	zt_strbuf_printf(out, "; %s %d ", end, p->process.pid);
+	zt_strbuf_escaped(out, p->process.comm, strlen(p->process.comm));
+	zt_strbuf_str(out, ": ");
+	zt_subject_miss_text(s, p, miss, out);
+}
+
+/* The conditions that failed, and of processes that are known also why. */
+static void near_text(const struct zt_near *n, const struct question *q, struct zt_strbuf *out)
+{
+	zt_near_text(n, &q->flow, out);
+	for (unsigned i = 0; i < n->n_misses; i++) {
+		if (n->misses[i] == ZT_MISS_SENDER)
+			end_text("sender", n->rule->match.from, &q->sender, out);
+		if (n->misses[i] == ZT_MISS_RECEIVER)
+			end_text("receiver", n->rule->match.to, &q->receiver, out);
+	}
+}
 
 static bool blocked(const struct zt_decision *d)
 {
@@ -198,7 +302,7 @@ static size_t worth_showing(struct zt_near *near, size_t n)
 	return kept;
 }
 
-static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_near *near,
+static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct question *q, struct zt_near *near,
 			 size_t all, bool decided)
 {
 	size_t n = c->verbose ? all : worth_showing(near, all), shown = c->verbose ? n : ZT_MIN(n, MISSES_SHOWN);
@@ -211,7 +315,7 @@ static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const st
 		ZT_STRBUF struct zt_strbuf why = {0}, place = {0}, head = {0};
 
 		zt_rule_place(rs, near[i].rule, &place);
-		zt_near_text(&near[i], f, &why);
+		near_text(&near[i], q, &why);
 		zt_strbuf_printf(&head, "%s: %s%s%s%s", zt_verdict_name(near[i].rule->verdict), near[i].rule->id,
 				 place.len ? " (" : "", zt_strbuf_cstr(&place), place.len ? ")" : "");
 		zt_cli_wrap(c->out, zt_strbuf_cstr(&head), 2, c->width - 1);
@@ -317,7 +421,7 @@ static json_t *edits_json(const struct zt_ruleset *rs, const struct zt_flow *f, 
 	return a;
 }
 
-static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_near *near, size_t n)
+static json_t *misses_json(const struct zt_ruleset *rs, const struct question *q, const struct zt_near *near, size_t n)
 {
 	json_t *a = json_array();
 
@@ -325,7 +429,7 @@ static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f,
 		ZT_STRBUF struct zt_strbuf why = {0};
 		json_t *failed = json_array();
 
-		zt_near_text(&near[i], f, &why);
+		near_text(&near[i], q, &why);
 		for (unsigned k = 0; k < near[i].n_misses; k++)
 			(void)json_array_append_new(failed, json_string(zt_miss_name(near[i].misses[k])));
 		(void)json_array_append_new(a, json_pack("{s:o, s:o, s:s}", "rule", zt_rule_json(rs, near[i].rule),
@@ -334,20 +438,21 @@ static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_flow *f,
 	return a;
 }
 
-static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
+static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct question *q,
 		       const struct zt_decision *d, const struct zt_near *near, size_t n, json_t *edits)
 {
-	json_t *j = json_pack("{s:b, s:o, s:o, s:o}", "allowed", (int)!blocked(d), "flow", zt_flow_json(f), "decision",
-			      zt_decision_json(rs, d), "not_matching",
-			      misses_json(rs, f, near, c->verbose ? n : ZT_MIN(n, 100)));
+	json_t *j = json_pack("{s:b, s:o, s:o, s:o}", "allowed", (int)!blocked(d), "flow", zt_flow_json(&q->flow),
+			      "decision", zt_decision_json(rs, d), "not_matching",
+			      misses_json(rs, q, near, c->verbose ? n : ZT_MIN(n, 100)));
 
 	if (edits)
 		(void)json_object_set_new(j, "edits", edits); /* a failed set leaves a key out */
 	return zt_cli_json(c, j);
 }
 
-static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f)
+static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct question *q)
 {
+	const struct zt_flow *f = &q->flow;
 	struct zt_decision d = {0};
 	ZT_FREE struct zt_near *near = NULL;
 	struct zt_edit *edits = NULL;
@@ -363,10 +468,10 @@ static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt
 	if (d.by != ZT_BY_RULE && d.by != ZT_BY_DEFAULT)
 		n = 0;
 	if (c->json) {
-		code = answer_json(c, rs, f, &d, near, n, blocked(&d) ? edits_json(rs, f, edits, n_edits) : NULL);
+		code = answer_json(c, rs, q, &d, near, n, blocked(&d) ? edits_json(rs, f, edits, n_edits) : NULL);
 	} else {
 		print_verdict(c, rs, f, &d);
-		print_misses(c, rs, f, near, n, d.by == ZT_BY_RULE);
+		print_misses(c, rs, q, near, n, d.by == ZT_BY_RULE);
 		if (blocked(&d))
 			print_edits(c, rs, f, edits, n_edits);
 	}
@@ -402,10 +507,14 @@ int zt_cmd_why(struct zt_cli *c)
 
 	if (!code)
 		code = obtain(c, &p, &rs);
+	if (!code && rs)
+		code = take_receiver(c, &q, rs);
 	if (!code && rs) {
 		zt_cli_flush_diags(c);
-		code = answer(c, rs, &q.flow);
+		code = answer(c, rs, &q);
 	}
+	zt_person_done(&q.sender);
+	zt_person_done(&q.receiver);
 	free(q.cgroup);
 	return code;
 }

@@ -77,6 +77,10 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 			    "compare with what this engine makes of the policy, loaded for real in a scratch network namespace"},
 	[ZT_OPT_FULL] = {"full", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			 "up to 100,000 rules, iptables as well, more rounds: about four minutes"},
+	[ZT_OPT_PID] = {"pid", 0, "PID", false, ZT_COMPLETE_NOTHING, NULL,
+			"the sending process: its user, groups, cgroup and program are taken"},
+	[ZT_OPT_TO_PID] = {"to-pid", 0, "PID", false, ZT_COMPLETE_NOTHING, NULL,
+			   "the receiving process of this host (default: the one that listens there now)"},
 	[ZT_OPT_ALL] = {"all", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			"every process that holds a socket of this network namespace"},
 };
@@ -282,7 +286,7 @@ const struct zt_verb zt_verbs[] = {
 	 .help = "Names the rule that decides, with file and line, the rules before it and the condition of each that failed, "
 		 "and, where the answer is no, the smallest edits that would allow it, each with everything it opens: what would be "
 		 "newly allowed, without what other rules allow anyway or still deny. The answer is computed on what the kernel holds, or "
-		 "on --policy FILE.\n\nOutbound: --user (or --service, --cgroup) and --to "
+		 "on --policy FILE.\n\nOutbound: --user (or --service, --cgroup, --pid) and --to "
 		 "HOST:PORT/PROTO. Inbound: --from HOST and --to :PORT/PROTO.",
 	 .example = "zt-segment why --user web-user --to 127.0.0.1:6379/tcp",
 	 .flags = ZT_VERB_JSON,
@@ -293,8 +297,10 @@ const struct zt_verb zt_verbs[] = {
 		  {ZT_OPT_TO, NULL},
 		  {ZT_OPT_FROM, NULL},
 		  {ZT_OPT_POLICY, NULL},
-		  {ZT_OPT_AT, NULL}},
-	 .n_opts = 8,
+		  {ZT_OPT_AT, NULL},
+		  {ZT_OPT_PID, NULL},
+		  {ZT_OPT_TO_PID, NULL}},
+	 .n_opts = 10,
 	 .exits = {{0, "answered, allowed or not"}, {3, "nothing is enforced and no --policy was named"}},
 	 .run = zt_cmd_why},
 	{.name = "who",

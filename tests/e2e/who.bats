@@ -194,3 +194,50 @@ os.fork(); time.sleep(600)'
 	run -1 zt who :1
 	[[ $output == *ZT5042* ]]
 }
+
+@test "why with running processes: both ends, and what differs" {
+	policy <<-YAML
+		version: "1.0"
+		settings: {default_policy: deny}
+		rules:
+		  - name: "pair"
+		    from: {uid: 0, exe: $DIR/busybox}
+		    to: {host: "127.0.0.1", port: 6399, protocol: tcp, exe: $DIR/busybox}
+		    action: allow
+	YAML
+	zt apply --force "$DIR/rules.yaml"
+	start "$DIR/busybox" nc -l -p 6399
+	listening 6399
+	server=$PID
+	start "$DIR/busybox" sleep 600
+	client=$PID
+	start python3 -c 'import time; time.sleep(600)'
+	other=$PID
+	ask() { zt why --to 127.0.0.1:6399/tcp "$@"; }
+	for _ in $(seq 100); do
+		[ "$(readlink "/proc/$client/exe")" != "$DIR/busybox" ] || break
+		sleep 0.05
+	done
+	ask --pid "$client" | grep -q "ALLOWED by rule 'pair'" # the receiver was found by its port
+	ask --pid "$client" --to-pid "$server" | grep -q "ALLOWED by rule 'pair'"
+	ask --pid "$client" --to-pid "$other" >"$DIR/out"
+	grep -q DENIED "$DIR/out"
+	tr -s ' \n' ' ' <"$DIR/out" | grep -q "receiver $other .*: program: .* is not $DIR/busybox"
+	ask --pid "$other" | tr -s ' \n' ' ' | grep -q "sender $other .*: program: .* is not $DIR/busybox"
+	narrow <"$DIR/out"
+
+	cp "$DIR/busybox" "$DIR/new"
+	echo more >>"$DIR/new"
+	mv "$DIR/new" "$DIR/busybox"
+	ask --pid "$client" | tr -s ' \n' ' ' | grep -q 'was replaced or deleted since the process started'
+	start "$DIR/busybox" sleep 600
+	for _ in $(seq 100); do
+		[ "$(readlink "/proc/$PID/exe")" != "$DIR/busybox" ] || break
+		sleep 0.05
+	done
+	ask --pid "$PID" | tr -s ' \n' ' ' | grep -q 'digest differs from the one in the policy'
+	kill -9 "$server"
+	run -2 ask --pid "$client" --user 0
+	run -2 ask --pid 2147483647
+	run -2 ask --pid x
+}
