@@ -63,7 +63,7 @@ static __always_inline void change_time(struct inode *i, struct zt_bpf_evidence 
 {
 	if (bpf_core_field_exists(i->i_ctime_sec)) {
 		k->c = i->i_ctime_sec;
-		k->d = i->i_ctime_nsec;
+		k->d = i->i_ctime_nsec & 0x7fffffff; /* bit 31 says that somebody has looked (multigrain time stamps, 6.13) */
 	} else if (bpf_core_field_exists(((struct inode___6_6 *)0)->__i_ctime)) {
 		struct inode___6_6 *n = (void *)i;
 
