@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "apply/apply.h"
 #include "base/file.h"
@@ -21,33 +22,38 @@ static int add_port(const char *text, struct zt_u32_ranges *ret)
 							     : zt_u32_ranges_add(ret, (uint32_t)port, (uint32_t)port);
 }
 
-static int listen_address(const char *text, struct zt_u32_ranges *ret)
+struct ssh_config {
+	const char *root;
+	struct zt_u32_ranges ports;
+	bool port, bare; /* Port was said; an address without one */
+};
+
+/* "host:port" or "[v6]:port"; a bare IPv6 address has more colons and no bracket. Without a port it listens on those of Port. */
+static int listen_address(const char *text, struct ssh_config *c)
 {
 	const char *colon = strrchr(text, ':');
+	bool with_port = colon && (text[0] == '[' ? colon[-1] == ']' : strchr(text, ':') == colon);
 
-	/* "host:port" or "[v6]:port"; a bare IPv6 address has more colons and no bracket */
-	if (!colon || (text[0] != '[' && strchr(text, ':') != colon) || (text[0] == '[' && colon[-1] != ']'))
-		return 0;
-	return add_port(colon + 1, ret);
+	c->bare = c->bare || !with_port;
+	return with_port ? add_port(colon + 1, &c->ports) : 0;
 }
 
-static int read_config(const char *root, const char *path, unsigned depth, struct zt_u32_ranges *ret);
+static int read_config(struct ssh_config *c, const char *path, unsigned depth);
 
-static int include(const char *root, const char *pattern, unsigned depth, struct zt_u32_ranges *ret)
+static int include(struct ssh_config *c, const char *pattern, unsigned depth)
 {
-	ZT_FREE char *full = pattern[0] == '/' ? zt_asprintf("%s%s", root, pattern)
-					       : zt_asprintf("%s/etc/ssh/%s", root, pattern);
+	ZT_FREE char *full = zt_asprintf("%s%s%s", c->root, pattern[0] == '/' ? "" : "/etc/ssh/", pattern);
 	glob_t found = {0};
 	int r = full ? 0 : -ENOMEM;
 
 	if (!r && glob(full, 0, NULL, &found) == 0)
 		for (size_t i = 0; !r && i < found.gl_pathc; i++)
-			r = read_config(root, found.gl_pathv[i], depth + 1, ret);
+			r = read_config(c, found.gl_pathv[i], depth + 1);
 	globfree(&found);
 	return r;
 }
 
-static int config_line(const char *root, char *line, unsigned depth, struct zt_u32_ranges *ret, bool *ret_match)
+static int config_line(struct ssh_config *c, char *line, unsigned depth, bool *ret_match)
 {
 	char *save = NULL, *key = strtok_r(line, " \t\r=", &save), *value;
 	int r = 0;
@@ -55,17 +61,18 @@ static int config_line(const char *root, char *line, unsigned depth, struct zt_u
 	if (!key || *key == '#')
 		return 0;
 	*ret_match = !strcasecmp(key, "Match");
+	c->port = c->port || !strcasecmp(key, "Port");
 	for (; !r && (value = strtok_r(NULL, " \t\r\"=", &save));)
 		if (!strcasecmp(key, "Port"))
-			r = add_port(value, ret);
+			r = add_port(value, &c->ports);
 		else if (!strcasecmp(key, "ListenAddress"))
-			r = listen_address(value, ret);
+			r = listen_address(value, c);
 		else if (!strcasecmp(key, "Include"))
-			r = include(root, value, depth, ret);
+			r = include(c, value, depth);
 	return r;
 }
 
-static int read_config(const char *root, const char *path, unsigned depth, struct zt_u32_ranges *ret)
+static int read_config(struct ssh_config *c, const char *path, unsigned depth)
 {
 	ZT_FREE char *text = NULL;
 	size_t len = 0;
@@ -76,7 +83,7 @@ static int read_config(const char *root, const char *path, unsigned depth, struc
 		return 0;
 	for (char *save = NULL, *line = strtok_r(text, "\n", &save); !r && !match && line;
 	     line = strtok_r(NULL, "\n", &save))
-		r = config_line(root, line, depth, ret, &match);
+		r = config_line(c, line, depth, &match);
 	return r;
 }
 
@@ -99,21 +106,44 @@ static int read_unit(const char *path, struct zt_u32_ranges *ret)
 	return r;
 }
 
+static int units_like(const char *root, const char *unit, struct zt_u32_ranges *ret)
+{
+	ZT_FREE char *pattern = zt_asprintf("%s%s", root, unit);
+	glob_t found = {0};
+	int r = pattern ? 0 : -ENOMEM;
+
+	if (!r && glob(pattern, 0, NULL, &found) == 0)
+		for (size_t k = 0; !r && k < found.gl_pathc; k++)
+			r = read_unit(found.gl_pathv[k], ret);
+	globfree(&found);
+	return r;
+}
+
+static bool is_enabled(const char *root, const char *unit)
+{
+	ZT_FREE char *link = zt_asprintf("%s/etc/systemd/system/sockets.target.wants/%s", root, unit);
+	struct stat st;
+
+	return link && lstat(link, &st) == 0; /* below another root the link leads nowhere */
+}
+
 static int socket_units(const char *root, struct zt_u32_ranges *ret)
 {
-	static const char *const units[] = {"/etc/systemd/system/ssh.socket", "/etc/systemd/system/ssh.socket.d/*.conf",
-					    "/etc/systemd/system/sshd.socket"};
+	static const char *const own[] = {"/etc/systemd/system/ssh.socket", "/etc/systemd/system/ssh.socket.d/*.conf",
+					  "/etc/systemd/system/sshd.socket",
+					  "/etc/systemd/system/sshd.socket.d/*.conf"};
+	static const char *const names[] = {"ssh.socket", "sshd.socket"}, *const shipped[] = {"/usr/lib", "/lib"};
 	int r = 0;
 
-	for (size_t i = 0; !r && i < ZT_ARRAY_SIZE(units); i++) {
-		ZT_FREE char *pattern = zt_asprintf("%s%s", root, units[i]);
-		glob_t found = {0};
+	for (size_t i = 0; !r && i < ZT_ARRAY_SIZE(own); i++)
+		r = units_like(root, own[i], ret);
+	/* As the package ships it, where it is switched on: more ports rather than too few. */
+	for (size_t i = 0; !r && i < ZT_ARRAY_SIZE(names); i++)
+		for (size_t k = 0; !r && is_enabled(root, names[i]) && k < ZT_ARRAY_SIZE(shipped); k++) {
+			ZT_FREE char *unit = zt_asprintf("%s/systemd/system/%s", shipped[k], names[i]);
 
-		if (pattern && glob(pattern, 0, NULL, &found) == 0)
-			for (size_t k = 0; !r && k < found.gl_pathc; k++)
-				r = read_unit(found.gl_pathv[k], ret);
-		globfree(&found);
-	}
+			r = unit ? units_like(root, unit, ret) : -ENOMEM;
+		}
 	return r;
 }
 
@@ -198,21 +228,23 @@ static int listening(struct zt_u32_ranges *ret)
 
 int zt_ssh_ports(const char *root, struct zt_u32_ranges *ret)
 {
-	struct zt_u32_ranges ports = {0};
-	ZT_FREE char *config = zt_asprintf("%s/etc/ssh/sshd_config", root ? root : "");
-	int r = config ? read_config(root ? root : "", config, 0, &ports) : -ENOMEM;
+	struct ssh_config c = {.root = root ? root : ""};
+	ZT_FREE char *config = zt_asprintf("%s/etc/ssh/sshd_config", c.root);
+	int r = config ? read_config(&c, config, 0) : -ENOMEM;
 
-	r = r ?: socket_units(root ? root : "", &ports);
+	if (!r && c.bare && !c.port)
+		r = zt_u32_ranges_add(&c.ports, 22, 22);
+	r = r ?: socket_units(c.root, &c.ports);
 	if (!r && !root)
-		r = listening(&ports);
-	if (!r && !ports.n)
-		r = zt_u32_ranges_add(&ports, 22, 22);
+		r = listening(&c.ports);
+	if (!r && !c.ports.n)
+		r = zt_u32_ranges_add(&c.ports, 22, 22);
 	if (r < 0) {
-		zt_u32_ranges_done(&ports);
+		zt_u32_ranges_done(&c.ports);
 		return r;
 	}
-	zt_u32_ranges_normalise(&ports);
+	zt_u32_ranges_normalise(&c.ports);
 	zt_u32_ranges_done(ret);
-	*ret = ports;
+	*ret = c.ports;
 	return 0;
 }
