@@ -485,6 +485,11 @@ void zt_state_sweep(const struct zt_apply_ctx *c)
 		(void)zt_pending_clear(c); /* a backup without its journal */
 	if ((r < 0 && r != -ENOENT) || zt_generations(c, &v, &n) < 0)
 		return;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		ZT_FREE char *folder = zt_asprintf("generations/%llu", (unsigned long long)v[i]);
+
+		if (folder)
+			sweep_folder(c, folder);
 		settle(c, v[i], current, p.generation);
+	}
 }

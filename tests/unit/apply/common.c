@@ -148,8 +148,10 @@ static void assert_states(const struct room *r)
 	assert_int_equal(zt_generations(&r->ctx, &v, &n), 0);
 	(void)zt_state_current(&r->ctx, &current, &flushed);
 	for (size_t i = 0; i < n; i++) {
+		ZT_FREE char *folder = zt_asprintf("generations/%llu", (unsigned long long)v[i]);
 		json_t *meta = NULL;
 
+		assert_no_temporary(r, folder);
 		assert_int_equal(zt_generation_meta(&r->ctx, v[i], &meta), 0);
 		assert_string_not_equal(json_string_value(json_object_get(meta, "state")), "pending");
 		if (v[i] == current)

@@ -249,6 +249,21 @@ static void test_guard(void **state)
 	assert_int_equal(enforced_uid(r), 0);
 }
 
+/* Killed while it wrote: the next command tidies up, in every folder. */
+static void test_sweep(void **state)
+{
+	static const char *const left[] = {"current.123.tmp", "backup", "generations/.7.tmp",
+					   "generations/1/meta.json.123.tmp"};
+	struct room *r = *state;
+	bool changed;
+
+	must_apply(r, 1001);
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(left); i++)
+		spit(r, left[i], "half", 4);
+	assert_int_equal(zt_refresh(&r->ctx, &changed, &r->d), 0);
+	assert_settled(r);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, new_room, over)
 
 int main(void)
@@ -256,7 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_twice),	  T(test_dry_run), T(test_pending), T(test_not_confirmable),	 T(test_same_session),
 		T(test_rollback), T(test_kept),	   T(test_lock),    T(test_way_back_of_nothing), T(test_foreign_folder),
-		T(test_guard),
+		T(test_guard),	  T(test_sweep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
