@@ -187,10 +187,15 @@ static void become_deadman(const struct zt_apply_ctx *c, struct zt_pending *p, i
 	p->pid = (int64_t)getpid();
 	if (zt_pending_write(c, p) < 0)
 		_exit(1);
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || zt_write_all(ready, &ok, 1) < 0)
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
 		_exit(1);
-	/* Everything else goes, the lock of the transaction first. */
-	(void)close_range(3, ~0U, 0);
+	/* Everything else goes before the parent hears of it, the lock of the transaction above all: the next command must find it free. */
+	if (ready > 3)
+		(void)close_range(3, (unsigned)ready - 1, 0);
+	(void)close_range((unsigned)ready + 1, ~0U, 0);
+	if (zt_write_all(ready, &ok, 1) < 0)
+		_exit(1);
+	(void)close(ready);
 	watch(c, p);
 }
 
