@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The four cases of the README on real services. Everything lives in two network namespaces, a child cgroup and a temporary
+# The cases of the README on real services. Everything lives in two network namespaces, a child cgroup and a temporary
 # folder; nothing is left behind. Ends with 0 only when every case went as promised.
 set -eu
 cd "$(dirname "$0")/.."
+# A mount namespace of its own: the programs of the bpf engine are pinned in a file system that nobody else sees.
+[ -n "${ZT_DEMO_MOUNTS:-}" ] || ZT_DEMO_MOUNTS=1 exec unshare -m --propagation private "$PWD/packaging/demo.sh" "$@"
 export ZT_TEST=1
 zt_segment=${ZT_SEGMENT:-$PWD/build/zt-segment}
 ns=ztdemo$$
@@ -13,6 +15,7 @@ chmod 755 "$tmp"
 cgroup=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 failed=0
 sshd_run=
+pinned=
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
 	bold=$(printf '\033[1m') green=$(printf '\033[32m') red=$(printf '\033[31m') dim=$(printf '\033[2m') off=$(printf '\033[0m')
@@ -27,6 +30,7 @@ die() {
 
 cleanup() {
 	trap - EXIT
+	[ -z "$pinned" ] || zt flush >/dev/null 2>&1 || :
 	[ -z "$cgroup" ] || ! [ -d "$cgroup/$ns" ] || {
 		echo 1 >"$cgroup/$ns/cgroup.kill"
 		wait_for 50 emptied || :
@@ -148,7 +152,7 @@ ip -n "$ns" route add default via 192.168.1.1
 mkdir "$tmp/db" "$tmp/web"
 chown "$(user_id db-user)" "$tmp/db"
 echo "<h1>web shop</h1>" >"$tmp/web/index.html"
-as db-user redis-server --port 6379 --bind 127.0.0.1 ::1 --dir "$tmp/db" --save '' >"$tmp/redis.log" 2>&1 </dev/null &
+as db-user redis-server --port 6379 --bind 127.0.0.1 ::1 --dir "$tmp/db" --save '' --pidfile "$tmp/db/pid" >"$tmp/redis.log" 2>&1 </dev/null &
 as web-user python3 -m http.server 8080 --directory "$tmp/web" >"$tmp/web.log" 2>&1 </dev/null &
 in_ns "$peer" python3 -m http.server 80 --bind 8.8.8.8 --directory "$tmp/web" >"$tmp/peer.log" 2>&1 </dev/null &
 ssh-keygen -q -t ed25519 -N '' -f "$tmp/host_key"
@@ -238,5 +242,60 @@ title "zt-segment status"
 zt status >"$tmp/out" 2>&1 || failed=$((failed + 1))
 sed 's/^/  /' "$tmp/out"
 
+# ---- both ends by program ----
+pair_policy() {
+	cat >"$tmp/pair.yaml" <<-POLICY
+		version: "1.0"
+		identities:
+		  web: {user: $1, exe: $(command -v redis-cli)}
+		  cache: {user: $2, exe: $(command -v redis-server)}
+		rules:
+		  - name: web-to-cache
+		    from: {identity: web}
+		    to: {identity: cache, host: localhost, port: 6379}
+		    action: allow
+	POLICY
+}
+
+pair() {
+	attempt web-user redis-cli -h 127.0.0.1 ping
+	promise "the pair talks: web-user by redis-cli, db-user by redis-server" grep -q PONG "$tmp/out"
+	attempt web-user curl -sS --max-time 5 http://127.0.0.1:6379
+	promise "another program of web-user is refused at once" grep -qi -E 'refused|failed to connect|couldn.t connect' "$tmp/out"
+	attempt attacker-user redis-cli -h 127.0.0.1 ping
+	promise "the same program of another user is refused" grep -qi refused "$tmp/out"
+	kill "$(cat "$tmp/db/pid")"
+	wait_for 100 free || die "redis-server does not end"
+	printf '  %s$ sudo -u attacker-user redis-server --port 6379   # redis is gone, a fake takes its place%s\n' "$dim" "$off"
+	as attacker-user redis-server --port 6379 --bind 127.0.0.1 --dir / --save '' >"$tmp/fake.log" 2>&1 </dev/null &
+	wait_for 100 grep -q 'Ready to accept' "$tmp/fake.log" || die "the fake redis does not start: $(tail -n 2 "$tmp/fake.log")"
+	attempt web-user redis-cli -h 127.0.0.1 ping
+	promise "the fake redis of another user on the same port is not reached" grep -qi refused "$tmp/out"
+	printf '  %s$ sudo zt-segment who :6379%s\n' "$dim" "$off"
+	zt who :6379 >"$tmp/out" 2>&1 || :
+	grep -E '^PID|user|program|is not|^  is ' "$tmp/out" | sed 's/^/  /'
+	promise "and who tells why: it is not @cache" grep -q 'is not.*@cache' "$tmp/out"
+}
+
+# Nobody listens on redis' port.
+free() {
+	! nsenter --net="/run/netns/$ns" python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 6379))' 2>&1 | grep -q 'in use'
+}
+
+title "Both ends by program: the bpf engine"
+for user in web-user db-user; do # by number where they do not exist
+	id "$user" >/dev/null 2>&1 || user=$(user_id "$user")
+	set -- "$@" "$user"
+done
+pair_policy "$@"
+zt flush >/dev/null 2>&1
+if mount -t bpf bpf /sys/fs/bpf 2>/dev/null && zt --engine bpf apply "$tmp/pair.yaml" >"$tmp/out" 2>&1; then
+	pinned=1
+	sed -n '/^identities/,$s/^/  /p' "$tmp/pair.yaml"
+	pair
+else
+	echo "  not shown: this kernel does not take the programs of the bpf engine: $(tail -n 1 "$tmp/out")"
+fi
+
 [ "$failed" = 0 ] || die "$failed promises were not kept"
-printf '\n%sAll four cases went as promised.%s\n' "$bold" "$off"
+printf '\n%sAll cases went as promised.%s\n' "$bold" "$off"

@@ -16,7 +16,7 @@
 #ifndef SOCK_DESTROY
 #define SOCK_DESTROY 21
 #endif
-enum { STATE_ESTABLISHED = 1, STATE_LISTEN = 10, ATTR_CGROUP_ID = 21 /* INET_DIAG_CGROUP_ID, since 5.9 */ };
+enum { STATE_TIME_WAIT = 6, STATE_CLOSE = 7, STATE_LISTEN = 10, ATTR_CGROUP_ID = 21 /* INET_DIAG_CGROUP_ID, since 5.9 */ };
 _Static_assert(sizeof(struct inet_diag_sockid) == sizeof(((struct zt_socket *)0)->id), "the kernel's name of a socket");
 
 void zt_sockets_done(struct zt_sockets *s)
@@ -94,6 +94,8 @@ static int dump(struct mnl_socket *nl, uint8_t family, uint8_t proto, struct zt_
 	nlh->nlmsg_seq = 1;
 	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	*req = (struct inet_diag_req_v2){.sdiag_family = family, .sdiag_protocol = proto, .idiag_states = UINT32_MAX};
+	if (proto == IPPROTO_TCP) /* what is over already holds no flow */
+		req->idiag_states &= ~(1u << STATE_TIME_WAIT | 1u << STATE_CLOSE);
 	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	while (r == MNL_CB_OK && (n = mnl_socket_recvfrom(nl, buf, sizeof(buf))) > 0)

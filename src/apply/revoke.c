@@ -309,7 +309,7 @@ static int one(struct revoke *v, const struct zt_socket *s)
 	struct zt_decision d;
 	int r = 0;
 
-	if (began == THERE && peer)
+	if (began == THERE && (peer || zt_addr_is_loopback(&s->remote)))
 		return 0;
 	v->out->looked_at++;
 	if (began == NOBODY_KNOWS) {

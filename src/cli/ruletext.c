@@ -157,13 +157,17 @@ static void hosts_text(const struct zt_match *m, const struct zt_addr_ranges *v4
 
 static bool any_sender(const struct zt_match *m)
 {
-	return !m->uid.n && !m->gid.n && !m->n_cgroups;
+	return !m->uid.n && !m->gid.n && !m->n_cgroups && !m->from;
 }
 
 static void who_text(const struct zt_match *m, struct zt_strbuf *out)
 {
 	const char *sep = "";
 
+	if (m->from) {
+		zt_strbuf_str(out, m->from->text);
+		return;
+	}
 	if (m->uid.n) {
 		ids_text(&m->uid, "uid ", &users, out);
 		sep = " ";
@@ -200,7 +204,7 @@ void zt_rule_from_long(const struct zt_rule *r, struct zt_strbuf *out)
 {
 	const struct zt_match *m = &r->match;
 
-	if (m->uid.n == 1 && m->uid.v[0].lo == m->uid.v[0].hi && !m->gid.n && !m->n_cgroups && !m->src4.n && !m->src6.n)
+	if (!m->from && m->uid.n == 1 && m->uid.v[0].lo == m->uid.v[0].hi && !m->gid.n && !m->n_cgroups && !m->src4.n && !m->src6.n)
 		zt_uid_text(m->uid.v[0].lo, out);
 	else
 		zt_rule_from(r, out);
@@ -234,6 +238,8 @@ void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out)
 {
 	const struct zt_match *m = &r->match;
 
+	if (m->to)
+		zt_strbuf_printf(out, "%s at ", m->to->text);
 	if (r->dir != ZT_DIR_INGRESS || m->dst4.n || m->dst6.n)
 		hosts_text(m, &m->dst4, &m->dst6, m->port.n, out);
 	if (m->port.n) {

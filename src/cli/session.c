@@ -245,6 +245,38 @@ const char *zt_cli_policy_path(const struct zt_cli *c)
 	return c->args.n_pos ? c->args.pos[0] : ZT_DEFAULT_POLICY;
 }
 
+static bool names_programs(const struct zt_endpoint *e, bool receiver)
+{
+	for (size_t i = 0; i < e->n_whos; i++)
+		if (e->whos[i].n_exes || e->whos[i].n_parents || (receiver && !e->whos[i].any))
+			return true;
+	return false;
+}
+
+static bool needs_labels(const struct zt_policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (names_programs(&p->rules[i].from, false) || names_programs(&p->rules[i].to, true))
+			return true;
+	return false;
+}
+
+/* Nobody chose an engine and none is active: one that can enforce what the policy says. */
+static void engine_for(struct zt_cli *c, const struct zt_policy *p)
+{
+	const char *name = zt_opt(c, ENGINE);
+	const struct zt_engine *e = zt_engine_by_name("bpf");
+	struct zt_caps caps = {0};
+
+	if (!c->engine || c->engine->labels || (name && strcmp(name, "auto")) || !needs_labels(p) || !e || zt_cli_active_engine(c->instance, NULL))
+		return;
+	if (geteuid() != 0 || (e->probe(c->instance, &caps) == 0 && caps.usable)) { /* only lowered where the caller is not root */
+		c->engine = e;
+		zt_cli_info(c, "Using the bpf engine: the policy names programs or the processes that receive");
+	}
+	zt_caps_done(&caps);
+}
+
 int zt_cli_load(struct zt_cli *c, struct zt_policy **ret)
 {
 	const char *path = zt_cli_policy_path(c);
@@ -253,6 +285,7 @@ int zt_cli_load(struct zt_cli *c, struct zt_policy **ret)
 
 	if (r < 0)
 		return zt_cli_fail_policy(c, r);
+	engine_for(c, *ret);
 	return 0;
 }
 

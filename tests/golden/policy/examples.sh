@@ -8,9 +8,16 @@ program=$1
 root=$2
 failed=0
 n=0
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+cp -r "$root/tests/golden/policy/root/." "$tree"
+mkdir -p "$tree/usr/sbin" "$tree/usr/bin"
+for exe in usr/sbin/nginx usr/bin/redis-server; do # programs that examples name
+	cp "$(readlink -f /bin/true)" "$tree/$exe"
+done
 
 passes() {
-	out=$("$program" test --mutate --root "$root/tests/golden/policy/root" "$1" 2>&1) || return 1
+	out=$("$program" test --mutate --root "$tree" "$1" 2>&1) || return 1
 	case $out in *"no test notices"*) return 1 ;; esac
 }
 
@@ -21,7 +28,7 @@ stable() {
 
 # As root check loads it for real too; what the host that runs this needs (DNS, DHCP) is not the example's business.
 clean() {
-	out=$("$program" check -o json --root "$root/tests/golden/policy/root" "$1" 2>&1) || return 1
+	out=$("$program" check -o json --root "$tree" "$1" 2>&1) || return 1
 	case $out in *'"warning"'*) return 1 ;; esac
 }
 
@@ -35,4 +42,4 @@ for file in "$root"/examples/*.yaml; do
 	done
 done
 echo "$n examples, $failed failures"
-[ "$failed" = 0 ] && [ "$n" -ge 5 ]
+[ "$failed" = 0 ] && [ "$n" -ge 6 ]
