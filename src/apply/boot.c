@@ -46,8 +46,11 @@ static int load_generation(const struct zt_apply_ctx *c, uint64_t n, struct zt_d
 	if (!r)
 		engine = zt_engine_by_name(json_string_value(json_object_get(meta, "engine")) ?: "");
 	json_decref(meta);
-	r = r ?: zt_generation_image(c, n, &bytes, &len);
-	return r ?: (engine ? engine : c->engine)->load_text(c->instance, bytes, len, d);
+	if (!r)
+		r = zt_generation_image(c, n, &bytes, &len);
+	if (r < 0)
+		return r;
+	return (engine ? engine : c->engine)->load_text(c->instance, bytes, len, d);
 }
 
 /* Confirmed generations, the current one first, then backwards. */

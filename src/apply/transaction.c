@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -118,12 +119,15 @@ static int next_generation(struct transaction *t)
 	size_t n = 0;
 	int r = zt_generations(t->c, &v, &n);
 
+	assert(t->rs);
 	if (r < 0)
 		return r;
 	(void)zt_state_current(t->c, &current, &flushed); /* none yet: 0 */
 	if (t->before)
 		current = ZT_MAX(current, t->before->generation);
-	t->rs->generation = ZT_MAX(current, n ? v[n - 1] : 0) + 1;
+	if (v && n)
+		current = ZT_MAX(current, v[n - 1]);
+	t->rs->generation = current + 1;
 	return 0;
 }
 
@@ -330,6 +334,7 @@ static int refresh_devices(const struct zt_apply_ctx *c, struct zt_ruleset *rs, 
 	struct zt_image *img = NULL;
 	int r;
 
+	assert(rs);
 	rs->generation = generation;
 	r = c->engine->lower(rs, &img, d) ?: c->engine->commit(img, ret_changed, d);
 	if (img)

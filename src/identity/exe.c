@@ -106,11 +106,11 @@ static void resolve_env(const char *root, const char *word, char out[static 256]
 		ZT_CLOSE int fd = path ? open_below(root, path, O_PATH) : -1;
 
 		if (fd >= 0 && strlen(path) < 256) {
-			strcpy(out, path);
+			memcpy(out, path, strlen(path) + 1);
 			return;
 		}
 	}
-	strcpy(out, word);
+	memcpy(out, word, strlen(word) + 1);
 }
 
 /* line: the words after "#!", shorter than HEAD_SIZE. */
@@ -122,7 +122,7 @@ static void interpreter_of(const char *root, char *line, char out[static 256])
 	out[0] = '\0';
 	if (!word)
 		return;
-	strcpy(out, word);
+	memcpy(out, word, strlen(word) + 1);
 	base = strrchr(word, '/');
 	if (strcmp(base ? base + 1 : word, "env") != 0)
 		return;
@@ -132,7 +132,7 @@ static void interpreter_of(const char *root, char *line, char out[static 256])
 	if (word && !strchr(word, '/'))
 		resolve_env(root, word, out);
 	else if (word)
-		strcpy(out, word);
+		memcpy(out, word, strlen(word) + 1);
 }
 
 /* 0 for ELF, else -ENOEXEC: the kernel starts another program for it, or none. */

@@ -232,10 +232,10 @@ static int pin_iterator(const struct bpf_live *l, const char *dir)
 	struct iter_bpf *obj = iter_bpf__open();
 	struct bpf_link *link = NULL;
 	struct bpf_map *m;
-	int r = obj ? 0 : -errno;
+	int r = 0;
 
-	if (r < 0)
-		return r;
+	if (!obj)
+		return errno ? -errno : -EIO;
 	obj->rodata->netns = bpf_netns_cookie();
 	bpf_object__for_each_map(m, obj->obj)
 	{

@@ -63,7 +63,7 @@ int bpf_identify(const char *instance, uint64_t *ret_generation, char ret_hash[s
 	r = r ?: bpf_read_config(&l, l.epoch & 1, &cfg);
 	if (r < 0)
 		return r;
-	if (l.missing || cfg->epoch != l.epoch)
+	if (!cfg || l.missing || cfg->epoch != l.epoch)
 		return -EUCLEAN;
 	*ret_generation = cfg->generation;
 	memcpy(ret_hash, cfg->hash, 64);

@@ -262,8 +262,8 @@ int ipt_table_compare(const struct ipt_table *a, const struct ipt_table *b, stru
 
 		if (!c && !strcmp(l->normal, m->normal))
 			continue;
-		*ret = (struct ipt_difference){
-			.chain = c <= 0 ? l->chain : m->chain, .a = c <= 0 ? l : NULL, .b = c >= 0 ? m : NULL};
+		*ret = (struct ipt_difference){.a = c <= 0 ? l : NULL, .b = c >= 0 ? m : NULL};
+		ret->chain = ret->a ? ret->a->chain : ret->b ? ret->b->chain : NULL;
 		return 1;
 	}
 	return 0;
