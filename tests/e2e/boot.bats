@@ -112,7 +112,8 @@ spoil() {
 }
 
 @test "restarting nftables.service, which flushes everything, brings the policy back" {
-	boot 'systemctl restart nftables.service; wait_for nft list table inet zt_segment >/dev/null; can 65534 127.0.0.1 22'
+	boot 'systemctl restart nftables.service
+		wait_for bash -c "nft list chain inet zt_segment output 2>/dev/null | grep -q policy.drop"; can 65534 127.0.0.1 22'
 	[[ $output == *"65534 cannot 22"* && $output != *vain* ]]
 }
 
@@ -148,4 +149,12 @@ spoil() {
 		zt-segment status | head -n 20'
 	[[ $output == *"65534 can 22"*"udp stayed"* ]]
 	grep -q 'policy drop' "$TREE/var/log/early"
+}
+
+@test "a policy that names programs is restored by the bpf engine" {
+	policy deny '  - {name: shells, from: {exe: /usr/bin/bash, uid: 65534}, to: {host: localhost, port: 22, protocol: tcp}, action: allow}'
+	boot 'zt-segment flush; zt-segment apply; echo "apply $?"; can 65534 127.0.0.1 22; can 65533 127.0.0.1 22'
+	[[ $output == *"apply 0"*"65534 can 22"*"65533 cannot 22"* ]]
+	boot 'systemctl show -P ActiveState zt-segment.service; zt-segment status | head -n 12; can 65534 127.0.0.1 22; can 65533 127.0.0.1 22; zt-segment prove; echo "proved $?"'
+	[[ $output == *active*"Engine: bpf"*"65534 can 22"*"65533 cannot 22"*"proved 0"* ]]
 }

@@ -23,6 +23,7 @@ if [ "${4:-}" = inside ]; then
 	[ ! -e "$tree/proc/sysrq-trigger" ] || mount --bind /dev/null "$tree/proc/sysrq-trigger"
 	mount -t sysfs -o ro sysfs "$tree/sys"
 	mount -t cgroup2 cgroup2 "$tree/sys/fs/cgroup"
+	[ ! -d "$tree/sys/fs/bpf" ] || mount -t bpf bpf "$tree/sys/fs/bpf" # outside of a container systemd does it
 	mount -t tmpfs -o mode=755 tmpfs "$tree/run"
 	mount -t tmpfs -o mode=755 tmpfs "$tree/dev"
 	for device in null zero full random urandom tty; do
