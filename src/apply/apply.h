@@ -67,7 +67,7 @@ int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d);
 /* Re-resolves users, hosts, cgroups, devices of the current generation's policy and commits the difference. */
 int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d);
 /* Boot: last confirmed generation, else the one before …, else the built-in emergency policy (loopback, DHCP, DNS, SSH in).
- * *ret_generation 0 = emergency. */
+ * *ret_generation 0 = emergency. -ENOENT: nothing is meant to be in force, nothing was ever applied or all was flushed. */
 int zt_restore(const struct zt_apply_ctx *c, uint64_t *ret_generation, struct zt_diags *d);
 
 struct zt_plan {
@@ -111,11 +111,12 @@ int zt_generation_load(const struct zt_apply_ctx *c, uint64_t n, struct zt_rules
 /* ---- revoke.c: ending running flows ---- */
 struct zt_revoke_filter {
 	bool has_uid;
-	uint32_t uid;	     /* only flows of this user, at either end */
-	const char *rule;    /* only flows this rule decides, also those it allows */
-	const char *subject; /* only flows one of whose ends is this process identity ("@web", "web", as the policy has it) */
-	bool allowed;	     /* also flows that the policy allows */
-	bool dry_run;	     /* only tell */
+	uint32_t uid;	  /* only flows of this user, at either end */
+	const char *rule; /* only flows this rule decides, also those it allows */
+	const char *
+		subject; /* only flows one of whose ends is this process identity ("@web", "web", as the policy has it) */
+	bool allowed;	 /* also flows that the policy allows */
+	bool dry_run;	 /* only tell */
 };
 struct zt_revoked {
 	enum zt_direction dir; /* egress: began here */
@@ -136,5 +137,6 @@ struct zt_revoke_report {
 };
 /* Ends the flows (TCP, connected UDP) of the current network namespace that rs, what the kernel enforces, denies: both sockets where both are
  * here (the program gets ECONNABORTED, a peer elsewhere a reset), and their conntrack entries. No other flow is touched. f may be NULL. */
-int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, struct zt_revoke_report *ret, struct zt_diags *d);
+int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, struct zt_revoke_report *ret,
+	      struct zt_diags *d);
 void zt_revoke_report_done(struct zt_revoke_report *r);

@@ -219,7 +219,7 @@ int zt_generations(const struct zt_apply_ctx *c, uint64_t **ret, size_t *ret_n)
 	const struct dirent *e;
 	uint64_t *v = NULL, number;
 	size_t n = 0, cap = 0;
-	int r = path ? 0 : -ENOMEM;
+	int r = !path ? -ENOMEM : dir || errno == ENOENT ? 0 : -errno;
 
 	while (dir && !r && (e = readdir(dir))) {
 		if (zt_parse_u64(e->d_name, INT64_MAX, &number) < 0)

@@ -37,7 +37,7 @@ char *zt_culprit_read(const struct zt_apply_ctx *c); /* "nft (pid 4711)", NULL: 
 uint64_t zt_boottime(void);
 void zt_boot_id(char buf[static 40]);
 
-/* Generations, ascending; malloc'ed. */
+/* Generations, ascending; malloc'ed. None where there is no folder; a folder that cannot be read is an error. */
 int zt_generations(const struct zt_apply_ctx *c, uint64_t **ret, size_t *ret_n);
 int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *image, size_t image_len,
 			const char *source, size_t source_len, const char *summary, const char *reason);

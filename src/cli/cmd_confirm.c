@@ -122,6 +122,14 @@ static void engine_of_generation(struct zt_cli *c, struct zt_apply_ctx *ctx)
 	zt_history_free(g, n);
 }
 
+static int restored_nothing(struct zt_cli *c)
+{
+	if (c->json)
+		return zt_cli_json(c, json_pack("{s:n, s:b}", "generation", "emergency", 0));
+	zt_cli_info(c, "Nothing is meant to be in force, so there is nothing to restore");
+	return 0;
+}
+
 int zt_cmd_restore(struct zt_cli *c)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
@@ -130,6 +138,9 @@ int zt_cmd_restore(struct zt_cli *c)
 
 	engine_of_generation(c, &ctx);
 	r = zt_restore(&ctx, &generation, &c->diags);
+	if (r == -ENOENT &&
+	    !c->diags.errors) /* as it should be: no reason for a failed unit at every boot after a flush */
+		return restored_nothing(c);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	zt_cli_flush_diags(c);

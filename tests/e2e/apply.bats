@@ -57,6 +57,7 @@ nft_ns() { in_ns nft "$@"; }
 	[ "$status" = 1 ]
 	run zt rollback
 	[ "$status" = 1 ]
+	json 0 '.generation == null and .emergency == false' restore
 	json 0 '.outcome == "dry-run"' apply --dry-run "$P/old.yaml"
 	is none
 	json 0 '.outcome == "applied" and .generation == 1 and .rules == 1 and .engine == "nft"' apply "$P/old.yaml"
@@ -92,7 +93,16 @@ rules: [{name: x, from: {uid: 1}, to: {prot: 1}, action: allow}]' >"$P/bad.yaml"
 	json 0 '.outcome == "flushed"' flush
 	is none
 	json 3 '.active == false' status
+	json 0 '.generation == null and .emergency == false' restore
+	is none
 	settled
+}
+
+@test "whoever may not read the history is not told that there is none" {
+	zt apply "$P/old.yaml"
+	run setpriv --reuid=2666 --regid=2666 --clear-groups "$ZT_SEGMENT" history --state-dir "$STATE"
+	[ "$status" = 77 ]
+	[[ $output == *"Permission denied"* && $output != *"never applied"* ]]
 }
 
 @test "a second apply changes no counter and no generation" {
