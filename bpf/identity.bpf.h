@@ -249,6 +249,12 @@ static __noinline int and_programs(struct who_ctx *w, const struct zt_bpf_config
 	return 0;
 }
 
+/* A frame of its own: with the groups below it subject_label() would not fit the stack of 6.1. */
+static __noinline __u32 uid_class(__u32 slot, __u32 uid)
+{
+	return number_class(slot, ZT_BPF_UID_SET, uid);
+}
+
 static __noinline int subject_label(struct who_ctx *w, const struct zt_bpf_config *cfg, __u32 uid)
 {
 	struct zt_bpf_evidence k = {.kind = ZT_BPF_E_UID};
@@ -256,7 +262,7 @@ static __noinline int subject_label(struct who_ctx *w, const struct zt_bpf_confi
 
 	if (!w || !cfg)
 		return 0;
-	k.a = number_class(w->slot, ZT_BPF_UID_SET, uid);
+	k.a = uid_class(w->slot, uid);
 	s = evidence_of(w->slot, &k);
 	if (!s)
 		return 0; /* every uid has a class: the maps are damaged */
