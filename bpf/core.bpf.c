@@ -449,6 +449,13 @@ static __always_inline void source_of(struct bpf_sock_addr *ctx, struct zt_bpf_f
 	}
 }
 
+/* May the next packet to the same place go without a decision? Only while nothing else than the place decides: not who receives there
+ * (a port changes hands), not the time. A connection begins with one packet, which follows at once. */
+static __always_inline int lasting(__u32 flags, const struct zt_bpf_flow *f)
+{
+	return f->proto == 6 || !(flags & ZT_BPF_HAS_GUARDS || (flags & ZT_BPF_HAS_TO && f->lo));
+}
+
 /* 1 go on, 0 refuse. Where the outcome depends on what is not known here (own address, source), egress decides. */
 static __always_inline int judge_early(struct bpf_sock_addr *ctx, const struct live *l, struct zt_bpf_flow *f,
 				       struct zt_bpf_sock *s)
@@ -465,7 +472,7 @@ static __always_inline int judge_early(struct bpf_sock_addr *ctx, const struct l
 	f->to = f->lo ? to & ~FOUND : 1;
 	decide(f, &d, l->epoch);
 	if (!blocks(&d)) {
-		if (certain && (f->lo || !(to & FOUND)) && !(d.flags & ZT_BPF_LOG))
+		if (certain && (f->lo || !(to & FOUND)) && !(d.flags & ZT_BPF_LOG) && lasting(flags, f))
 			remember(s, l->epoch, f, d.rule);
 		else
 			s->epoch_allowed = 0;

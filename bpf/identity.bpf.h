@@ -306,7 +306,7 @@ static __always_inline int stamp(struct zt_bpf_sock *s, struct task_struct *t, i
 		if (!cfg || !cfg->epoch || (only_new && s->epoch[slot] == cfg->epoch))
 			continue;
 		w.slot = slot;
-		s->epoch[slot] = 0;
+		/* Other threads may be sending on this socket: the old label holds until the new one is there. */
 		s->who[slot].label = cfg->flags & ZT_BPF_HAS_SUBJECTS ? subject_label(&w, cfg, s->uid) : 1;
 		s->who[slot].cgroup = cfg->flags & ZT_BPF_HAS_CGROUPS ? cgroup_label(&w, cfg) : 0;
 		s->epoch[slot] = cfg->epoch;

@@ -368,6 +368,7 @@ static int guard_of(struct lower *l)
 	l->guard = 0;
 	if (!r->expires && !r->n_windows)
 		return 0;
+	l->img->cfg->flags |= ZT_BPF_HAS_GUARDS;
 	if (r->n_windows > ZT_BPF_WINDOWS) {
 		l->over = OVER_WINDOWS;
 		return -ENOTSUP;
