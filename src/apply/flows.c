@@ -16,7 +16,12 @@
 #ifndef SOCK_DESTROY
 #define SOCK_DESTROY 21
 #endif
-enum { STATE_TIME_WAIT = 6, STATE_CLOSE = 7, STATE_LISTEN = 10, ATTR_CGROUP_ID = 21 /* INET_DIAG_CGROUP_ID, since 5.9 */ };
+enum {
+	STATE_TIME_WAIT = 6,
+	STATE_CLOSE = 7,
+	STATE_LISTEN = 10,
+	ATTR_CGROUP_ID = 21 /* INET_DIAG_CGROUP_ID, since 5.9 */
+};
 _Static_assert(sizeof(struct inet_diag_sockid) == sizeof(((struct zt_socket *)0)->id), "the kernel's name of a socket");
 
 void zt_sockets_done(struct zt_sockets *s)

@@ -46,7 +46,8 @@ static void count(struct zt_diags *d, enum zt_severity severity)
 		d->warnings++;
 }
 
-int zt_diag(struct zt_diags *d, enum zt_severity severity, unsigned code, const struct zt_span *span, const char *fmt, ...)
+int zt_diag(struct zt_diags *d, enum zt_severity severity, unsigned code, const struct zt_span *span, const char *fmt,
+	    ...)
 {
 	struct zt_diag item = {.severity = severity, .code = code};
 	ZT_STRBUF struct zt_strbuf b = {0};
@@ -114,7 +115,8 @@ int zt_diag_errno(struct zt_diags *d, unsigned code, int r, const char *fmt, ...
 	va_start(ap, fmt);
 	zt_strbuf_vprintf(&b, fmt, ap);
 	va_end(ap);
-	(void)zt_diag(d, ZT_ERROR, code, NULL, "%s: %s", zt_strbuf_cstr(&b), strerror(r < 0 ? -r : r)); /* r is the result */
+	(void)zt_diag(d, ZT_ERROR, code, NULL, "%s: %s", zt_strbuf_cstr(&b),
+		      strerror(r < 0 ? -r : r)); /* r is the result */
 	return r;
 }
 
@@ -136,7 +138,8 @@ static void print_source(const struct zt_diag *item, FILE *f, const char *on, co
 static void print_one(const struct zt_diag *item, FILE *f, bool colour)
 {
 	static const char *const words[] = {[ZT_ERROR] = "error", [ZT_WARNING] = "warning", [ZT_NOTE] = "note"};
-	static const char *const colours[] = {[ZT_ERROR] = "\033[1;31m", [ZT_WARNING] = "\033[1;33m", [ZT_NOTE] = "\033[1;36m"};
+	static const char *const colours[] = {
+		[ZT_ERROR] = "\033[1;31m", [ZT_WARNING] = "\033[1;33m", [ZT_NOTE] = "\033[1;36m"};
 	const char *on = colour ? colours[item->severity] : "", *off = colour ? "\033[0m" : "";
 
 	if (item->span.line)

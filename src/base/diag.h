@@ -34,7 +34,7 @@ struct zt_diag {
 struct zt_diags {
 	struct zt_diag *items;
 	size_t n, cap, errors, warnings;
-	size_t max;    /* 0 = 200; further errors are counted in `suppressed` only */
+	size_t max; /* 0 = 200; further errors are counted in `suppressed` only */
 	size_t suppressed;
 	char **strings; /* interned file names */
 	size_t n_strings, cap_strings;
@@ -45,8 +45,8 @@ const char *zt_diags_intern(struct zt_diags *d, const char *s); /* "" on allocat
 
 /* Adds one. Returns -EINVAL for errors, 0 for warnings and notes, so that
  * `return zt_diag(d, ZT_ERROR, 1107, &span, …)` reads well. d may be NULL. */
-int zt_diag(struct zt_diags *d, enum zt_severity severity, unsigned code, const struct zt_span *span,
-	    const char *fmt, ...) ZT_PRINTF(5, 6);
+int zt_diag(struct zt_diags *d, enum zt_severity severity, unsigned code, const struct zt_span *span, const char *fmt,
+	    ...) ZT_PRINTF(5, 6);
 void zt_diag_hint(struct zt_diags *d, const char *fmt, ...) ZT_PRINTF(2, 3); /* to the last one added */
 void zt_diag_source(struct zt_diags *d, const char *line, size_t len);	     /* to the last one added */
 /* Adds "WHAT: strerror(-r)" as an error without a place and returns r. */

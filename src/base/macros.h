@@ -29,11 +29,11 @@
 		(p) = NULL;                \
 		_zt_t;                     \
 	})
-#define ZT_TAKE_FD(fd)                     \
-	({                                 \
-		int _zt_fd = (fd);         \
-		(fd) = -1;                 \
-		_zt_fd;                    \
+#define ZT_TAKE_FD(fd)             \
+	({                         \
+		int _zt_fd = (fd); \
+		(fd) = -1;         \
+		_zt_fd;            \
 	})
 
 static inline void zt_freep(void *p)

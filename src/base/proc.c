@@ -45,7 +45,7 @@ static int find_program(const char *name, char buf[static 256])
 
 static void child(const struct zt_run *r, const char *program, const int in, const int out, const int err)
 {
-	char *env[16] = {(char *)(uintptr_t)"PATH=" FIXED_PATH, (char *)(uintptr_t)"LC_ALL=C"};
+	char *env[16] = {(char *)(uintptr_t) "PATH=" FIXED_PATH, (char *)(uintptr_t) "LC_ALL=C"};
 	size_t n = 2;
 
 	for (size_t i = 0; r->extra_env && r->extra_env[i] && n + 1 < ZT_ARRAY_SIZE(env); i++)
@@ -231,6 +231,7 @@ bool zt_netns_is_initial(void)
 		return true;
 	/* Where process 1 cannot be looked at: this setting of the whole machine is shown in the initial namespace only. */
 	if (stat("/proc/1/ns/net", &first) < 0)
-		return access("/proc/sys/net/core/netdev_max_backlog", F_OK) == 0 || access("/proc/sys/net/core/somaxconn", F_OK) < 0;
+		return access("/proc/sys/net/core/netdev_max_backlog", F_OK) == 0 ||
+		       access("/proc/sys/net/core/somaxconn", F_OK) < 0;
 	return mine.st_ino == first.st_ino && mine.st_dev == first.st_dev;
 }

@@ -8,13 +8,15 @@
 
 struct zt_run {
 	/* in */
-	const char *const *argv; /* argv[0] is searched in a fixed PATH (/usr/sbin:/usr/bin:/sbin:/bin), never in $PATH */
-	const void *input;	 /* fed to standard input, may be NULL */
+	const char *const
+		*argv;	   /* argv[0] is searched in a fixed PATH (/usr/sbin:/usr/bin:/sbin:/bin), never in $PATH */
+	const void *input; /* fed to standard input, may be NULL */
 	size_t input_len;
-	const char *const *extra_env; /* "TZ=UTC", NULL-terminated; the rest of the environment is LC_ALL=C and PATH only */
-	size_t max_output;	      /* 0 = 256 MiB */
-	uint64_t timeout_usec;	      /* 0 = none; then the child is killed and -ETIMEDOUT returned */
-	bool new_netns;		      /* run it in a fresh, empty network namespace (loopback down) */
+	const char *const
+		*extra_env;    /* "TZ=UTC", NULL-terminated; the rest of the environment is LC_ALL=C and PATH only */
+	size_t max_output;     /* 0 = 256 MiB */
+	uint64_t timeout_usec; /* 0 = none; then the child is killed and -ETIMEDOUT returned */
+	bool new_netns;	       /* run it in a fresh, empty network namespace (loopback down) */
 	/* out, freed by zt_run_done */
 	char *out, *err; /* NUL-terminated */
 	size_t out_len, err_len;

@@ -20,9 +20,9 @@ void zt_strbuf_char(struct zt_strbuf *b, char c);
 void zt_strbuf_u64(struct zt_strbuf *b, uint64_t v); /* decimal; an order of magnitude cheaper than printf */
 void zt_strbuf_printf(struct zt_strbuf *b, const char *fmt, ...) ZT_PRINTF(2, 3);
 void zt_strbuf_vprintf(struct zt_strbuf *b, const char *fmt, va_list ap) ZT_PRINTF(2, 0);
-int zt_strbuf_error(const struct zt_strbuf *b);  /* 0 or -ENOMEM */
+int zt_strbuf_error(const struct zt_strbuf *b);	       /* 0 or -ENOMEM */
 const char *zt_strbuf_cstr(const struct zt_strbuf *b); /* "" when empty, never NULL */
-char *zt_strbuf_steal(struct zt_strbuf *b); /* caller frees; NULL when poisoned; "" when empty */
+char *zt_strbuf_steal(struct zt_strbuf *b);	       /* caller frees; NULL when poisoned; "" when empty */
 #define ZT_STRBUF ZT_CLEANUP(zt_strbuf_done)
 
 /* Appends s with every byte that is not printable ASCII or valid UTF-8 text escaped as \xNN, and

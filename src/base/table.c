@@ -102,7 +102,8 @@ static void measure(const struct zt_table *t, unsigned limit, unsigned *w)
 		size_t widest = t->n_cols;
 
 		for (size_t i = 0; i < t->n_cols; i++)
-			if (t->cols[i].flexible && w[i] > ZT_MAX(ZT_MAX(t->cols[i].min, columns_of(t->cols[i].title)), 4u) &&
+			if (t->cols[i].flexible &&
+			    w[i] > ZT_MAX(ZT_MAX(t->cols[i].min, columns_of(t->cols[i].title)), 4u) &&
 			    (widest == t->n_cols || w[i] > w[widest]))
 				widest = i;
 		if (widest == t->n_cols)
@@ -156,8 +157,8 @@ static void put_head(FILE *f, const char *title, const char *const *lines, size_
 	if (title) {
 		unsigned len = ZT_MIN(columns_of(title), inner), left = (inner - len) / 2;
 
-		fprintf(f, "| %*s%s%.*s%s%*s |\n", (int)left, "", colour ? "\033[1m" : "", (int)bytes_of(title, len), title,
-			colour ? "\033[0m" : "", (int)(inner - len - left), "");
+		fprintf(f, "| %*s%s%.*s%s%*s |\n", (int)left, "", colour ? "\033[1m" : "", (int)bytes_of(title, len),
+			title, colour ? "\033[0m" : "", (int)(inner - len - left), "");
 		put_rule(f, width);
 	}
 	for (size_t i = 0; i < n; i++) {

@@ -8,9 +8,9 @@
 
 struct zt_table_column {
 	const char *title;
-	unsigned min;	/* never narrower than this */
-	bool right;	/* numbers */
-	bool flexible;	/* may be shortened to fit */
+	unsigned min;  /* never narrower than this */
+	bool right;    /* numbers */
+	bool flexible; /* may be shortened to fit */
 };
 struct zt_table; /* opaque */
 struct zt_table *zt_table_new(const struct zt_table_column *cols, size_t n);

@@ -90,13 +90,13 @@ int zt_time_parse(const char *s, zt_usec *ret)
 	const char *p = s;
 	time_t t;
 
-	if (!number(&p, 4, 1970, 9999, &year) || !literal(&p, '-') || !number(&p, 2, 1, 12, &month) || !literal(&p, '-') ||
-	    !number(&p, 2, 1, 31, &tm.tm_mday) || !day_exists(year, month, tm.tm_mday))
+	if (!number(&p, 4, 1970, 9999, &year) || !literal(&p, '-') || !number(&p, 2, 1, 12, &month) ||
+	    !literal(&p, '-') || !number(&p, 2, 1, 31, &tm.tm_mday) || !day_exists(year, month, tm.tm_mday))
 		return -EINVAL;
 	if (*p == 'T' || *p == 't' || *p == ' ') {
 		p++;
-		if (!number(&p, 2, 0, 23, &tm.tm_hour) || !literal(&p, ':') || !number(&p, 2, 0, 59, &tm.tm_min) || !literal(&p, ':') ||
-		    !number(&p, 2, 0, 60, &tm.tm_sec))
+		if (!number(&p, 2, 0, 23, &tm.tm_hour) || !literal(&p, ':') || !number(&p, 2, 0, 59, &tm.tm_min) ||
+		    !literal(&p, ':') || !number(&p, 2, 0, 60, &tm.tm_sec))
 			return -EINVAL;
 		if (*p == '.' && p[1] >= '0' && p[1] <= '9')
 			for (p++; *p >= '0' && *p <= '9'; p++)

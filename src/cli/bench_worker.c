@@ -343,7 +343,8 @@ static int start_server(enum zt_bench_path path, pid_t *ret_pid)
 	if (c == -1 || read(fds[0], &c, 1) != 1)
 		c = 0;
 	if (!c)
-		(void)close(fds[0]); /* else it stays open as long as this process lives: the server waits for its end */
+		(void)close(
+			fds[0]); /* else it stays open as long as this process lives: the server waits for its end */
 	return c ? 0 : -EIO;
 }
 

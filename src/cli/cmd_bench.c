@@ -53,8 +53,8 @@ static json_t *result_json(const struct zt_bench_result *r)
 
 	for (int i = 0; o && r->usable && i < ZT_BENCH_N_LOADS; i++)
 		(void)json_object_set_new(o, loads[i], /* a missing part shows as missing */
-					  json_pack("{s:f, s:f, s:f, s:f}", "rate", r->rate[i], "p50", r->p50[i], "p99", r->p99[i],
-						    "added_ns", r->ns[i]));
+					  json_pack("{s:f, s:f, s:f, s:f}", "rate", r->rate[i], "p50", r->p50[i], "p99",
+						    r->p99[i], "added_ns", r->ns[i]));
 	return o;
 }
 
@@ -65,7 +65,9 @@ static json_t *path_json(const struct zt_bench_result *results, size_t n, const 
 	for (size_t i = 0; list && i < n; i++)
 		(void)json_array_append_new(list, result_json(&results[i])); /* as above */
 	for (int i = 0; none && i < ZT_BENCH_N_LOADS; i++)
-		(void)json_object_set_new(none, loads[i], json_pack("{s:f, s:f, s:f}", "rate", base[i].rate, "p50", base[i].p50, "p99", base[i].p99));
+		(void)json_object_set_new(
+			none, loads[i],
+			json_pack("{s:f, s:f, s:f}", "rate", base[i].rate, "p50", base[i].p50, "p99", base[i].p99));
 	return json_pack("{s:o, s:o}", "no_firewall", none, "variants", list);
 }
 
@@ -90,18 +92,20 @@ static int add_row(struct zt_table *t, const struct zt_bench_result *r)
 	return zt_table_row(t, row);
 }
 
-static int print_path(struct zt_cli *c, const char *title, const struct zt_bench_result *results, size_t n, const struct zt_bench_slice *base)
+static int print_path(struct zt_cli *c, const char *title, const struct zt_bench_result *results, size_t n,
+		      const struct zt_bench_slice *base)
 {
 	static const struct zt_table_column cols[] = {
-		{"Ruleset", 15, false, true}, {"Rules", 6, true, false},   {"Conn/s", 6, true, false}, {"p50", 5, true, false},
-		{"UDP +ns", 7, true, false},  {"Req/s", 6, true, false}, {"Stream", 6, true, false},
+		{"Ruleset", 15, false, true}, {"Rules", 6, true, false},   {"Conn/s", 6, true, false},
+		{"p50", 5, true, false},      {"UDP +ns", 7, true, false}, {"Req/s", 6, true, false},
+		{"Stream", 6, true, false},
 	};
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(cols, ZT_ARRAY_SIZE(cols));
 	char head[128];
 	const char *lines[] = {head, "Ratios to no firewall, side by side; the row none again is the noise."};
 
-	(void)snprintf(head, sizeof(head), "No firewall: %.0f connections/s, p50 %.1f us, %.0f UDP packets/s", base[ZT_BENCH_CONNECT].rate,
-		       base[ZT_BENCH_CONNECT].p50 * 1e6, base[ZT_BENCH_UDP].rate);
+	(void)snprintf(head, sizeof(head), "No firewall: %.0f connections/s, p50 %.1f us, %.0f UDP packets/s",
+		       base[ZT_BENCH_CONNECT].rate, base[ZT_BENCH_CONNECT].p50 * 1e6, base[ZT_BENCH_UDP].rate);
 	for (size_t i = 0; t && i < n; i++)
 		if (add_row(t, &results[i]) < 0)
 			return -ENOMEM;
@@ -113,8 +117,12 @@ static int run_path(struct zt_cli *c, bool full, enum zt_bench_path path, const 
 	struct zt_bench_variant variants[VARIANTS_MAX];
 	struct zt_bench_result results[VARIANTS_MAX + 1] = {0};
 	struct zt_bench_slice base[ZT_BENCH_N_LOADS];
-	struct zt_bench_plan p = {.path = path, .slice_msec = full ? 130 : 60, .rounds = full ? 7 : 3, .variants = variants,
-				  .progress = progress, .progress_arg = c};
+	struct zt_bench_plan p = {.path = path,
+				  .slice_msec = full ? 130 : 60,
+				  .rounds = full ? 7 : 3,
+				  .variants = variants,
+				  .progress = progress,
+				  .progress_arg = c};
 	int r;
 
 	p.n_variants = choose(full, variants);
@@ -122,7 +130,8 @@ static int run_path(struct zt_cli *c, bool full, enum zt_bench_path path, const 
 	if (r < 0)
 		return r;
 	if (all)
-		return json_object_set_new(all, path == ZT_BENCH_VETH ? "veth" : "loopback", path_json(results, p.n_variants + 1, base)) < 0
+		return json_object_set_new(all, path == ZT_BENCH_VETH ? "veth" : "loopback",
+					   path_json(results, p.n_variants + 1, base)) < 0
 			       ? -ENOMEM
 			       : 0;
 	return print_path(c, title, results, p.n_variants + 1, base);
@@ -135,13 +144,15 @@ int zt_cmd_bench(struct zt_cli *c)
 	int r;
 
 	if (geteuid())
-		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5030, "run it with sudo", "network namespaces of its own need root");
+		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5030, "run it with sudo",
+				    "network namespaces of its own need root");
 	r = run_path(c, full, ZT_BENCH_LOOPBACK, "WHAT A CONNECTION COSTS ON LOOPBACK", all);
 	if (!r)
 		r = run_path(c, full, ZT_BENCH_VETH, "WHAT A CONNECTION COSTS OVER A NETWORK DEVICE", all);
 	if (r < 0) {
 		json_decref(all);
-		return zt_cli_error(c, ZT_EXIT_FAILED, 5031, "nft, ip and network namespaces are needed", "cannot measure: %s", strerror(-r));
+		return zt_cli_error(c, ZT_EXIT_FAILED, 5031, "nft, ip and network namespaces are needed",
+				    "cannot measure: %s", strerror(-r));
 	}
 	return c->json ? zt_cli_json(c, all) : 0;
 }

@@ -204,7 +204,8 @@ void zt_rule_from_long(const struct zt_rule *r, struct zt_strbuf *out)
 {
 	const struct zt_match *m = &r->match;
 
-	if (!m->from && m->uid.n == 1 && m->uid.v[0].lo == m->uid.v[0].hi && !m->gid.n && !m->n_cgroups && !m->src4.n && !m->src6.n)
+	if (!m->from && m->uid.n == 1 && m->uid.v[0].lo == m->uid.v[0].hi && !m->gid.n && !m->n_cgroups && !m->src4.n &&
+	    !m->src6.n)
 		zt_uid_text(m->uid.v[0].lo, out);
 	else
 		zt_rule_from(r, out);

@@ -268,9 +268,11 @@ static void engine_for(struct zt_cli *c, const struct zt_policy *p)
 	const struct zt_engine *e = zt_engine_by_name("bpf");
 	struct zt_caps caps = {0};
 
-	if (!c->engine || c->engine->labels || (name && strcmp(name, "auto")) || !needs_labels(p) || !e || zt_cli_active_engine(c->instance, NULL))
+	if (!c->engine || c->engine->labels || (name && strcmp(name, "auto")) || !needs_labels(p) || !e ||
+	    zt_cli_active_engine(c->instance, NULL))
 		return;
-	if (geteuid() != 0 || (e->probe(c->instance, &caps) == 0 && caps.usable)) { /* only lowered where the caller is not root */
+	if (geteuid() != 0 ||
+	    (e->probe(c->instance, &caps) == 0 && caps.usable)) { /* only lowered where the caller is not root */
 		c->engine = e;
 		zt_cli_info(c, "Using the bpf engine: the policy names programs or the processes that receive");
 	}

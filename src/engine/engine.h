@@ -86,14 +86,16 @@ struct zt_engine {
 void zt_foreign_free(struct zt_foreign *f, size_t n);
 
 extern const struct zt_engine zt_engine_nft, zt_engine_bpf, zt_engine_iptables, zt_engine_memory;
-const struct zt_engine *zt_engine_by_name(const char *name); /* "nft" "bpf" "iptables" "memory" "auto" (first usable); NULL */
+const struct zt_engine *
+zt_engine_by_name(const char *name); /* "nft" "bpf" "iptables" "memory" "auto" (first usable); NULL */
 
 /* --cgroup: the control group inside cgroup2 that the bpf engine attaches to; NULL or "" = the root. path is borrowed and stays. The process's
  * network namespace bounds all engines. */
 void zt_engine_cgroup(const char *path);
 
 /* Loads rs for real in an empty network namespace, of which nothing is left, and reads it back: what the engine makes of it [ZT3102]. */
-int zt_engine_scratch(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_ruleset **ret, struct zt_diags *d);
+int zt_engine_scratch(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_ruleset **ret,
+		      struct zt_diags *d);
 
 /* Engines without labels: refuses rules with subjects (programs, receivers) by name and line [ZT3001]. */
 int zt_engine_refuse_subjects(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);

@@ -42,12 +42,14 @@ int zt_service_cgroup(const char *unit, char **ret_path);
 
 /* ---- executables (exe.c) ---- */
 struct zt_exe_seen {
-	uint64_t dev; /* of the superblock as the kernel has it, major << 20 | minor: from the mount, since btrfs shows another st_dev */
+	uint64_t
+		dev; /* of the superblock as the kernel has it, major << 20 | minor: from the mount, since btrfs shows another st_dev */
 	uint64_t ino;
 	int64_t ctime_sec;
 	uint32_t ctime_nsec;
-	char digest[65];	/* SHA-256 of the content, hex */
-	char interpreter[256]; /* with -ENOEXEC: of the script ("#!/usr/bin/env x": that of x); "" where it names none */
+	char digest[65]; /* SHA-256 of the content, hex */
+	char interpreter
+		[256]; /* with -ENOEXEC: of the script ("#!/usr/bin/env x": that of x); "" where it names none */
 };
 /* What path (below root; NULL = this host) is now, symbolic links followed. The file did not change while it was read.
  * 0, -ENOENT, -EACCES, -EISDIR, -EINVAL (not a regular file), -ENOEXEC (not ELF. A script: the kernel runs its interpreter, so that a process
@@ -65,7 +67,7 @@ struct zt_process {
 	uint32_t *groups;
 	size_t n_groups;
 	char comm[16];
-	char *exe;	 /* path; " (deleted)" is cut off; NULL: kernel thread, zombie, or not readable */
+	char *exe; /* path; " (deleted)" is cut off; NULL: kernel thread, zombie, or not readable */
 	bool exe_deleted; /* the file has no name any more, or never had one (memfd): to the kernel programs an unknown program */
 	uint64_t exe_dev, exe_ino; /* kernel form, 0 when unknown */
 	int64_t exe_ctime_sec;
@@ -77,10 +79,10 @@ void zt_process_done(struct zt_process *p);
 
 /* ---- containers (container.c) ---- */
 struct zt_container {
-	char *id;	/* as the runtime has it */
-	char *name;	/* NULL where no state file tells */
-	char *runtime;	/* "docker" "podman" "containerd" "crun" "runc" */
-	char *cgroup;	/* path inside cgroup2 */
+	char *id;      /* as the runtime has it */
+	char *name;    /* NULL where no state file tells */
+	char *runtime; /* "docker" "podman" "containerd" "crun" "runc" */
+	char *cgroup;  /* path inside cgroup2 */
 };
 /* Running containers: cgroup shapes (docker-ID.scope, docker/ID, libpod-ID.scope, cri-containerd-ID.scope, crun-ID.scope, kubepods…) and the
  * runtimes' state files below root (NULL = this host): docker config.v2.json, podman containers.json, crun status, runc state.json,

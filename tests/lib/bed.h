@@ -26,7 +26,8 @@ struct bed {
 	int ns_a, ns_b;
 	int tap_b;		    /* packet socket on vb */
 	int tap_a[BED_RAW_SOCKETS]; /* raw sockets, one a protocol and family */
-	int frames[2], device[2];   /* packet sockets to send by, of A and of B: closing one takes the kernel milliseconds */
+	int frames[2],
+		device[2]; /* packet sockets to send by, of A and of B: closing one takes the kernel milliseconds */
 	bool has_cgroup;
 	char cgroup[BED_N_GROUPS][160]; /* paths inside cgroup2 */
 	uint64_t cgroup_id[BED_N_GROUPS];
@@ -40,8 +41,9 @@ void bed_close(struct bed *b);
 int bed_main(const char *name, void (*test)(struct bed *b));
 void bed_ok(struct bed *b, bool ok, const char *fmt, ...) ZT_PRINTF(3, 4);
 void bed_skip(struct bed *b, const char *what, const char *why);
-int bed_sh(const char *fmt, ...) ZT_PRINTF(1, 2); /* a line of shell in the current namespace; its exit status or -errno */
-int bed_enter(const struct bed *b, bool peer);	   /* the peer's namespace, or the host's again */
+int bed_sh(const char *fmt, ...)
+	ZT_PRINTF(1, 2);		       /* a line of shell in the current namespace; its exit status or -errno */
+int bed_enter(const struct bed *b, bool peer); /* the peer's namespace, or the host's again */
 
 /* ---- engines: a column each of the tables that are published ---- */
 struct bed_column {
@@ -53,27 +55,68 @@ struct bed_column {
 /* Runs test once a column; skips those whose programs are not installed. Each starts and ends with nothing of ours in A. */
 void bed_each_column(struct bed *b, void (*test)(struct bed *b, const struct bed_column *c));
 /* One line for docs/coverage.md, into the file that ZT_COVERAGE names. */
-void bed_publish(const char *table, const char *row, const char *what, const char *to, const char *column, const char *result);
+void bed_publish(const char *table, const char *row, const char *what, const char *to, const char *column,
+		 const char *result);
 
 /* ---- senders ---- */
 enum bed_method {
-	BED_UDP, BED_UDP_CONNECTED, BED_UDP_SENDMMSG, BED_UDP_RECONNECT, BED_UDP_BIG, BED_UDP_DSTOPTS, BED_UDP_HOPOPTS, BED_UDP_RTHDR, BED_UDP_CHAIN,
-	BED_UDP_SPORT53, BED_UDP_SPORT67, BED_UDP_SPORT123, BED_UDP_MARK, BED_TCP, BED_TCP_FASTOPEN, BED_TCP_FASTOPEN_CONNECT, BED_MPTCP, BED_UDPLITE,
-	BED_SCTP, BED_ICMP, BED_PING, BED_RAW, BED_RAW_GRE, BED_RAW_ESP, BED_RAW_UDP, BED_RAW_SPOOFED, BED_RAW_SOURCE_ROUTE, BED_RAW_FRAGMENTS,
-	BED_RAW_TINY, BED_RAW_TRAILING, BED_RAW6_CHAIN, BED_RAW6_ATOMIC, BED_RAW6_FRAGMENTS, BED_PACKET, BED_PACKET_RAW, BED_PACKET_BYPASS,
-	BED_PACKET_RING, BED_PACKET_LO, BED_XDP_COPY, BED_XDP_ZEROCOPY, BED_URING_UDP, BED_URING_UDP_ASYNC, BED_URING_SEND_ZC, BED_URING_SENDMSG_ZC,
-	BED_URING_TCP, BED_N_METHODS,
+	BED_UDP,
+	BED_UDP_CONNECTED,
+	BED_UDP_SENDMMSG,
+	BED_UDP_RECONNECT,
+	BED_UDP_BIG,
+	BED_UDP_DSTOPTS,
+	BED_UDP_HOPOPTS,
+	BED_UDP_RTHDR,
+	BED_UDP_CHAIN,
+	BED_UDP_SPORT53,
+	BED_UDP_SPORT67,
+	BED_UDP_SPORT123,
+	BED_UDP_MARK,
+	BED_TCP,
+	BED_TCP_FASTOPEN,
+	BED_TCP_FASTOPEN_CONNECT,
+	BED_MPTCP,
+	BED_UDPLITE,
+	BED_SCTP,
+	BED_ICMP,
+	BED_PING,
+	BED_RAW,
+	BED_RAW_GRE,
+	BED_RAW_ESP,
+	BED_RAW_UDP,
+	BED_RAW_SPOOFED,
+	BED_RAW_SOURCE_ROUTE,
+	BED_RAW_FRAGMENTS,
+	BED_RAW_TINY,
+	BED_RAW_TRAILING,
+	BED_RAW6_CHAIN,
+	BED_RAW6_ATOMIC,
+	BED_RAW6_FRAGMENTS,
+	BED_PACKET,
+	BED_PACKET_RAW,
+	BED_PACKET_BYPASS,
+	BED_PACKET_RING,
+	BED_PACKET_LO,
+	BED_XDP_COPY,
+	BED_XDP_ZEROCOPY,
+	BED_URING_UDP,
+	BED_URING_UDP_ASYNC,
+	BED_URING_SEND_ZC,
+	BED_URING_SENDMSG_ZC,
+	BED_URING_TCP,
+	BED_N_METHODS,
 };
 const char *bed_method_name(enum bed_method m);
 
 struct bed_send {
 	enum bed_method method;
 	uint32_t uid, gid;
-	uint32_t member;	 /* supplementary group, 0 = none */
-	enum bed_group group;	 /* other than BED_RUN: sent by a child process there */
-	bool setuid_late;	 /* made as root, used as uid */
-	bool from_peer;		 /* sent by the peer, as root; UDP, TCP, ICMP and RAW only */
-	const char *dst;	 /* "10.99.0.2", "::ffff:10.99.0.2", … */
+	uint32_t member;      /* supplementary group, 0 = none */
+	enum bed_group group; /* other than BED_RUN: sent by a child process there */
+	bool setuid_late;     /* made as root, used as uid */
+	bool from_peer;	      /* sent by the peer, as root; UDP, TCP, ICMP and RAW only */
+	const char *dst;      /* "10.99.0.2", "::ffff:10.99.0.2", … */
 	uint16_t port;
 };
 /* Sends one marked packet (TCP: starts a connection) and tells whether it arrived. -errno: the method does not exist on this kernel. */
@@ -87,8 +130,26 @@ void bed_forget_flows(struct bed *b); /* what A's connection tracking knows: an 
 
 /* ---- packets made by hand ---- */
 enum bed_shape {
-	BED_S_PLAIN, BED_S_LSRR, BED_S_SSRR, BED_S_RECORD_ROUTE, BED_S_ROUTER_ALERT, BED_S_FRAGMENTS, BED_S_TINY, BED_S_OVERLAP, BED_S_TRAILING,
-	BED_S_HOPOPTS, BED_S_DSTOPTS, BED_S_RH0, BED_S_SRH, BED_S_ATOMIC, BED_S_AH, BED_S_CHAIN, BED_S_CHAIN_2K, BED_S_UNKNOWN, BED_S_NO_NEXT, BED_N_SHAPES,
+	BED_S_PLAIN,
+	BED_S_LSRR,
+	BED_S_SSRR,
+	BED_S_RECORD_ROUTE,
+	BED_S_ROUTER_ALERT,
+	BED_S_FRAGMENTS,
+	BED_S_TINY,
+	BED_S_OVERLAP,
+	BED_S_TRAILING,
+	BED_S_HOPOPTS,
+	BED_S_DSTOPTS,
+	BED_S_RH0,
+	BED_S_SRH,
+	BED_S_ATOMIC,
+	BED_S_AH,
+	BED_S_CHAIN,
+	BED_S_CHAIN_2K,
+	BED_S_UNKNOWN,
+	BED_S_NO_NEXT,
+	BED_N_SHAPES,
 };
 const char *bed_shape_name(enum bed_shape s);
 bool bed_shape_is_v6(enum bed_shape s); /* exists in IPv6 */
@@ -105,10 +166,10 @@ struct bed_packets {
 struct bed_craft {
 	enum bed_shape shape;
 	const char *src, *dst; /* the family is that of dst */
-	uint8_t proto;	       /* with a port: 6 (a SYN, its source port tells the id) or 17; else the payload is the packet's */
+	uint8_t proto; /* with a port: 6 (a SYN, its source port tells the id) or 17; else the payload is the packet's */
 	uint16_t sport, port;
-	uint16_t decoy; /* BED_S_OVERLAP: the port that the first fragment shows */
-	const void *payload;   /* NULL: the mark with id */
+	uint16_t decoy;	     /* BED_S_OVERLAP: the port that the first fragment shows */
+	const void *payload; /* NULL: the mark with id */
 	size_t payload_len;
 	uint8_t hops; /* 0 = 64 */
 	uint32_t id;
@@ -137,8 +198,8 @@ struct bed_mark {
 int bed_target(const char *dst, uint16_t port, struct bed_target *ret);
 void bed_target_port(struct bed_target *t, uint16_t port);
 struct bed_mark bed_mark(uint32_t id);
-int bed_socket_as(const struct bed_send *s, int family, int type, int proto); /* as its user and groups */
-int bed_send_now(const struct bed_send *s, uint32_t id);			   /* bed_send.c */
+int bed_socket_as(const struct bed_send *s, int family, int type, int proto);	      /* as its user and groups */
+int bed_send_now(const struct bed_send *s, uint32_t id);			      /* bed_send.c */
 int bed_ring_send(const struct bed_send *s, const struct bed_target *t, uint32_t id); /* bed_ring.c */
 
 /* ---- rulesets ---- */

@@ -16,8 +16,8 @@ bool nft_same_maps(const struct zt_image *img, const struct nft_state *live)
 
 			if ((int)s->dir != dir)
 				continue;
-			if (m->dir != s->dir || m->pos != s->pos || m->guard != s->guard || m->version != live->maps[0].version ||
-			    !nft_shape_eq(&m->shape, &s->shape))
+			if (m->dir != s->dir || m->pos != s->pos || m->guard != s->guard ||
+			    m->version != live->maps[0].version || !nft_shape_eq(&m->shape, &s->shape))
 				return false;
 			at++;
 		}
@@ -233,8 +233,8 @@ static void carry(const struct zt_image *img, const struct nft_elem *e, const st
 	}
 }
 
-static int merge(const struct zt_image *img, const struct nft_state *live, const struct by_map *want, const uint32_t *stratum_of,
-		 struct nft_delta *d)
+static int merge(const struct zt_image *img, const struct nft_state *live, const struct by_map *want,
+		 const uint32_t *stratum_of, struct nft_delta *d)
 {
 	size_t i = 0, k = 0;
 	int r = 0;

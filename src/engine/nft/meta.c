@@ -176,7 +176,8 @@ static int take_string(const struct nft_meta *m, const char *key, char **ret)
 
 static int read_settings(const struct nft_meta *m, struct zt_settings *s)
 {
-	const char *def = nft_meta_get(m, "default"), *mode = nft_meta_get(m, "mode"), *limit = nft_meta_get(m, "limit");
+	const char *def = nft_meta_get(m, "default"), *mode = nft_meta_get(m, "mode"),
+		   *limit = nft_meta_get(m, "limit");
 	int d[3], v[6], per;
 	unsigned n;
 	size_t len;

@@ -23,11 +23,12 @@
 #include "engine/engine.h"
 
 enum nft_dim { DIM_CGROUP, DIM_UID, DIM_GID, DIM_NFPROTO, DIM_SRC, DIM_DST, DIM_PROTO, DIM_PORT, N_DIMS };
-#define NFT_KEY_MAX 60	   /* 8 + 4 + 4 + 4 + 16 + 16 + 4 + 4 */
+#define NFT_KEY_MAX 60	    /* 8 + 4 + 4 + 4 + 16 + 16 + 4 + 4 */
 #define NFT_COMMENT_MAX 127 /* bytes without the NUL; NFTNL_UDATA_COMMENT_MAXLEN is 128 */
-#define NFT_BASE_CHAINS 4 /* input output forward prerouting */
+#define NFT_BASE_CHAINS 4   /* input output forward prerouting */
 #define NFT_ELEMS_MAX 2000000u
-#define NFT_ABSENT_CGROUP (UINT64_C(1) << 63) /* ids from here up never exist: rules of cgroups that are not there now */
+#define NFT_ABSENT_CGROUP \
+	(UINT64_C(1) << 63) /* ids from here up never exist: rules of cgroups that are not there now */
 
 struct nft_shape {
 	uint8_t dims;	/* bit mask of enum nft_dim */
@@ -56,9 +57,10 @@ struct nft_stratum {
 };
 
 struct nft_elem {
-	uint32_t stratum, rule;	      /* indices */
-	uint64_t packets, bytes;      /* carried over */
-	uint8_t key[NFT_KEY_MAX], end[NFT_KEY_MAX]; /* in the kernel's byte order for this kind of map; end == key when exact */
+	uint32_t stratum, rule;	 /* indices */
+	uint64_t packets, bytes; /* carried over */
+	uint8_t key[NFT_KEY_MAX],
+		end[NFT_KEY_MAX]; /* in the kernel's byte order for this kind of map; end == key when exact */
 };
 
 struct zt_image {
@@ -75,23 +77,24 @@ struct zt_image {
 struct nft_plan;
 struct nft_work { /* found out while the image is used; the image itself stays const */
 	unsigned version;
-	char digest[65]; /* of the chain rules in kernel form, once loaded somewhere; "" = unknown */
-	char *memo;	 /* file of the memo, NULL = none is kept */
+	char digest[65];       /* of the chain rules in kernel form, once loaded somewhere; "" = unknown */
+	char *memo;	       /* file of the memo, NULL = none is kept */
 	struct nft_plan *plan; /* of a small change against what the memo proves; NULL */
 };
 
 /* ---- shape.c ---- */
 size_t nft_shape_keylen(const struct nft_shape *s);
 bool nft_shape_eq(const struct nft_shape *a, const struct nft_shape *b);
-void nft_shape_name(const struct nft_shape *s, struct zt_strbuf *out);		 /* "uid_d4_proto_port_x" */
-int nft_shape_parse(const char *name, struct nft_shape *ret, const char **ret_rest); /* inverse; rest after "_x" / "_r" */
-void nft_shape_key_text(const struct nft_shape *s, struct zt_strbuf *out);	 /* "meta skuid . ip daddr . …" */
+void nft_shape_name(const struct nft_shape *s, struct zt_strbuf *out); /* "uid_d4_proto_port_x" */
+int nft_shape_parse(const char *name, struct nft_shape *ret,
+		    const char **ret_rest);				   /* inverse; rest after "_x" / "_r" */
+void nft_shape_key_text(const struct nft_shape *s, struct zt_strbuf *out); /* "meta skuid . ip daddr . …" */
 /* Encodes one box; lo into key, hi into end. vals by dimension. */
 void nft_shape_encode(const struct nft_shape *s, const struct nft_value *vals, uint8_t *key, uint8_t *end);
 void nft_shape_decode(const struct nft_shape *s, const uint8_t *key, const uint8_t *end, struct nft_value *vals);
 /* nft text of an element's key. False: it cannot be written as text (a cgroup that does not exist). */
-bool nft_shape_elem_text(const struct zt_image *img, const struct nft_shape *s, const struct nft_elem *e, const char *prefix,
-			 struct zt_strbuf *out);
+bool nft_shape_elem_text(const struct zt_image *img, const struct nft_shape *s, const struct nft_elem *e,
+			 const char *prefix, struct zt_strbuf *out);
 /* id and path of the rule's cgroup behind an id in a key; NULL when unknown */
 const char *nft_cgroup_path(const struct zt_ruleset *rs, uint64_t key_id);
 uint64_t nft_cgroup_key(const struct zt_cgroup *c); /* its id, or a stable never-matching one made of its path */
@@ -99,9 +102,9 @@ uint64_t nft_cgroup_key(const struct zt_cgroup *c); /* its id, or a stable never
 /* ---- lower.c, strata.c ---- */
 int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d);
 void nft_image_free(struct zt_image *img);
-void nft_work_free(struct nft_work *w); /* commit.c */
+void nft_work_free(struct nft_work *w);					  /* commit.c */
 void nft_image_set_version(const struct zt_image *img, unsigned version); /* renames the strata */
-int nft_lower_count(const struct zt_rule *rule, size_t *ret); /* how many elements the rule becomes */
+int nft_lower_count(const struct zt_rule *rule, size_t *ret);		  /* how many elements the rule becomes */
 struct nft_index;
 struct nft_index *nft_index_new(const struct zt_ruleset *rs);
 void nft_index_free(struct nft_index *ix);
@@ -115,18 +118,22 @@ void nft_table_name(const char *instance, char buf[static 64]);
 /* "accept", "goto out_reject", … of a rule */
 void nft_verdict_text(const struct zt_rule *r, char buf[static 64]);
 bool nft_verdict_parse(bool accept, const char *chain, enum zt_verdict *ret, bool *ret_log);
-void nft_text_counters(const struct zt_image *img, struct zt_strbuf *out);     /* counter objects, meta set, in `table {}` */
-void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out);	       /* empty maps */
-void nft_text_helpers(const struct zt_image *img, struct zt_strbuf *out);      /* verdict chains the elements go to, with rules */
+void nft_text_counters(const struct zt_image *img,
+		       struct zt_strbuf *out);			       /* counter objects, meta set, in `table {}` */
+void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out); /* empty maps */
+void nft_text_helpers(const struct zt_image *img,
+		      struct zt_strbuf *out); /* verdict chains the elements go to, with rules */
 void nft_text_helper_names(const struct zt_image *img, struct zt_strbuf *out); /* the same chains, empty */
 void nft_text_base(const struct zt_image *img, struct zt_strbuf *out);	       /* base chains and what they jump to */
-int nft_text_elements(const struct zt_image *img, struct zt_strbuf *out);      /* add element …, cgroups that are there only */
+int nft_text_elements(const struct zt_image *img,
+		      struct zt_strbuf *out); /* add element …, cgroups that are there only */
 int nft_text_full(const struct zt_image *img, bool with_elements, struct zt_strbuf *out);
 void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_COMMENT_MAX + 1]);
 
 /* ---- fence.c: the netdev egress chains ---- */
 struct nft_nl;
-void nft_fence_text(const struct zt_image *img, struct zt_strbuf *out); /* table netdev with the common chain, no device */
+void nft_fence_text(const struct zt_image *img,
+		    struct zt_strbuf *out); /* table netdev with the common chain, no device */
 /* Empties the common chains and takes away what is torn, in text that nft_fence_text() goes on from. */
 struct nft_state;
 void nft_fence_reset(const struct nft_state *live, struct zt_strbuf *out);
@@ -136,7 +143,8 @@ struct nft_rule_line {
 	char *chain, *text;
 	size_t index;
 };
-int nft_fence_judge(struct nft_nl *nl, struct nft_state *s, const struct nft_rule_line *v, size_t n, struct zt_strbuf *text);
+int nft_fence_judge(struct nft_nl *nl, struct nft_state *s, const struct nft_rule_line *v, size_t n,
+		    struct zt_strbuf *text);
 bool nft_fence_supported(void); /* tries it in a scratch namespace */
 /* Adds device chains for every device that has none; *ret_added counts them. The current namespace. */
 int nft_fence_devices(const char *table, unsigned *ret_added, struct zt_diags *d);
@@ -149,7 +157,8 @@ struct nft_meta {
 };
 int nft_meta_make(const struct zt_image *img, struct nft_meta *ret);
 const char *nft_meta_get(const struct nft_meta *m, const char *key); /* "gen" -> "12"; NULL */
-char *nft_meta_join_value(const struct nft_meta *m, const char *key, size_t skip); /* the whole value from byte skip on */
+char *nft_meta_join_value(const struct nft_meta *m, const char *key,
+			  size_t skip);				     /* the whole value from byte skip on */
 int nft_meta_apply(const struct nft_meta *m, struct zt_ruleset *rs); /* settings, names, … into rs */
 void nft_meta_done(struct nft_meta *m);
 void nft_meta_text(const struct nft_meta *m, const char *table, struct zt_strbuf *out);
@@ -167,17 +176,17 @@ struct nft_batch {
 int nft_nl_open(struct nft_nl *nl);
 void nft_nl_close(struct nft_nl *nl);
 /* Sends a dump request {type, family, string attributes (table, name)} and feeds every reply to cb. -EINTR: changed meanwhile. */
-int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, const char *v1, uint16_t attr2, const char *v2,
-		int (*cb)(const struct nlmsghdr *, void *), void *arg);
+int nft_nl_dump(struct nft_nl *nl, int type, uint8_t family, uint16_t attr1, const char *v1, uint16_t attr2,
+		const char *v2, int (*cb)(const struct nlmsghdr *, void *), void *arg);
 /* Asks for one element of a map and feeds the reply to cb. -ENOENT: no such element, map or table. */
-int nft_nl_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape, const uint8_t *key,
-		const uint8_t *end, int (*cb)(const struct nlmsghdr *, void *), void *arg);
+int nft_nl_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape,
+		const uint8_t *key, const uint8_t *end, int (*cb)(const struct nlmsghdr *, void *), void *arg);
 int nft_nl_genid(struct nft_nl *nl, uint32_t *ret);
 /* genid 0 = whatever the kernel holds now, else -ERESTART when it changed since. */
 int nft_batch_begin(struct nft_batch *b, struct nft_nl *nl, const char *table, uint32_t genid);
 /* Elements elems[i] with i from order[0..n) of one map, added or deleted. */
-int nft_batch_elems(struct nft_batch *b, const struct zt_image *img, const char *table, bool add, const struct nft_elem *const *elems,
-		    size_t n, const char *set, const struct nft_shape *shape);
+int nft_batch_elems(struct nft_batch *b, const struct zt_image *img, const char *table, bool add,
+		    const struct nft_elem *const *elems, size_t n, const char *set, const struct nft_shape *shape);
 int nft_batch_meta(struct nft_batch *b, const char *table, const struct nft_meta *m);
 int nft_batch_commit(struct nft_batch *b, struct nft_nl *nl);
 void nft_batch_done(struct nft_batch *b);
@@ -228,7 +237,8 @@ enum { NFT_READ_META = 1, NFT_READ_RULES = 2, NFT_READ_ELEMS = 4, NFT_READ_ALL =
 int nft_state_read(const char *instance, unsigned parts, struct nft_state *ret);
 void nft_state_done(struct nft_state *s);
 /* Reads the element with e's key and end into e, without its id; -ENOENT: there is none just so. */
-int nft_state_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape, struct nft_live_elem *e);
+int nft_state_elem(struct nft_nl *nl, const char *table, const char *set, const struct nft_shape *shape,
+		   struct nft_live_elem *e);
 int nft_map_name_parse(const char *name, struct nft_live_map *ret);
 int nft_state_strings(struct nft_state *s);
 char *nft_state_intern(const struct nft_state *s, const char *str, size_t len);
@@ -242,7 +252,8 @@ int nft_state_counters(const char *instance, struct zt_counters *ret); /* the na
  * listing has been compared with the image, or after a batch that went in on top of a valid memo. Whoever wants to see
  * the kernel itself (drift, status, raise) never uses it. */
 #define NFT_MEMO_MIN 5000u /* elements below which listing is as quick */
-int nft_memo_read(const char *path, const char *instance, struct nft_state *ret); /* -ESTALE: it proves nothing (any more) */
+int nft_memo_read(const char *path, const char *instance,
+		  struct nft_state *ret); /* -ESTALE: it proves nothing (any more) */
 int nft_memo_write(const char *path, const struct zt_image *img, char *const *chains, size_t n_chains, uint32_t genid);
 void nft_use_memo(struct zt_image *img, const char *path);
 int nft_raise_memo(const char *instance, const char *path, struct zt_ruleset **ret);

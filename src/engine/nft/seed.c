@@ -52,8 +52,8 @@ static bool parse_row(const char *line, struct tcp_row *ret)
 {
 	char local[48], remote[48];
 
-	return sscanf(line, " %*u: %47s %47s %x", local, remote, &ret->state) == 3 && parse_addr(local, &ret->local, &ret->lport) &&
-	       parse_addr(remote, &ret->remote, &ret->rport);
+	return sscanf(line, " %*u: %47s %47s %x", local, remote, &ret->state) == 3 &&
+	       parse_addr(local, &ret->local, &ret->lport) && parse_addr(remote, &ret->remote, &ret->rport);
 }
 
 static int each_row(const char *path, int (*cb)(void *, const struct tcp_row *), void *arg)
@@ -86,7 +86,8 @@ static int note_listener(void *arg, const struct tcp_row *row)
 	return row->state == 10 /* TCP_LISTEN */ ? zt_u32_ranges_add(&c->listening, row->lport, row->lport) : 0;
 }
 
-static void set_end(struct nf_conntrack *ct, const struct zt_addr *src, const struct zt_addr *dst, uint16_t sport, uint16_t dport)
+static void set_end(struct nf_conntrack *ct, const struct zt_addr *src, const struct zt_addr *dst, uint16_t sport,
+		    uint16_t dport)
 {
 	nfct_set_attr_u8(ct, ATTR_L3PROTO, src->family == 4 ? AF_INET : AF_INET6);
 	if (src->family == 4) {

@@ -199,8 +199,8 @@ const char *nft_cgroup_path(const struct zt_ruleset *rs, uint64_t key_id)
 	return NULL;
 }
 
-static bool value_text(const struct zt_image *img, const struct nft_elem *e, int dim, const struct nft_value *v, const char *prefix,
-		       struct zt_strbuf *out)
+static bool value_text(const struct zt_image *img, const struct nft_elem *e, int dim, const struct nft_value *v,
+		       const char *prefix, struct zt_strbuf *out)
 {
 	char a[64], b[64];
 	const struct zt_match *m = &img->rs->rules[e->rule].match;
@@ -228,8 +228,8 @@ static bool value_text(const struct zt_image *img, const struct nft_elem *e, int
 	return true;
 }
 
-bool nft_shape_elem_text(const struct zt_image *img, const struct nft_shape *s, const struct nft_elem *e, const char *prefix,
-			 struct zt_strbuf *out)
+bool nft_shape_elem_text(const struct zt_image *img, const struct nft_shape *s, const struct nft_elem *e,
+			 const char *prefix, struct zt_strbuf *out)
 {
 	struct nft_value vals[N_DIMS];
 	bool first = true;

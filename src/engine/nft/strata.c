@@ -128,7 +128,8 @@ static void scan(const struct nft_index *ix, const struct list *l, uint32_t rule
 	for (size_t i = 0; i < l->n; i++) {
 		const struct zt_rule *q = &ix->rs->rules[l->v[i]];
 
-		if (ix->pos[l->v[i]] > *floor && l->v[i] != rule && q->dir == r->dir && zt_match_overlap(&q->match, &r->match))
+		if (ix->pos[l->v[i]] > *floor && l->v[i] != rule && q->dir == r->dir &&
+		    zt_match_overlap(&q->match, &r->match))
 			*floor = ix->pos[l->v[i]];
 	}
 }

@@ -78,8 +78,9 @@ void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_
 }
 
 /* ---- fixed parts ---- */
-static const char *const counters[] = {"established", "related", "essential", "loopback", "ssh", "invalid",
-				       "default_out", "default_in", "default_fwd", "logged", "suppressed", "raw_frames"};
+static const char *const counters[] = {"established", "related", "essential",	"loopback",
+				       "ssh",	      "invalid", "default_out", "default_in",
+				       "default_fwd", "logged",	 "suppressed",	"raw_frames"};
 
 void nft_text_counters(const struct zt_image *img, struct zt_strbuf *out)
 {
@@ -96,7 +97,8 @@ void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out)
 
 		zt_strbuf_printf(out, "\tmap %s {\n\t\ttypeof ", s->name);
 		nft_shape_key_text(&s->shape, out);
-		zt_strbuf_printf(out, " : verdict\n%s\t\tcounter\n\t}\n", s->shape.interval ? "\t\tflags interval\n" : "");
+		zt_strbuf_printf(out, " : verdict\n%s\t\tcounter\n\t}\n",
+				 s->shape.interval ? "\t\tflags interval\n" : "");
 	}
 }
 
@@ -114,16 +116,19 @@ static void log_rules(const struct zt_image *img, const char *prefix, const char
 	char full[128];
 
 	if (rule)
-		(void)snprintf(full, sizeof(full), "%srule=%s ", prefix, rule); /* 60 + 5 + 64 + 1 bytes: cut at 127, as nft would */
+		(void)snprintf(full, sizeof(full), "%srule=%s ", prefix,
+			       rule); /* 60 + 5 + 64 + 1 bytes: cut at 127, as nft would */
 	else
 		(void)snprintf(full, sizeof(full), "%s", prefix);
-	zt_strbuf_printf(out,
-			 "\t\tlimit rate %u/%s burst %u packets counter name logged log prefix \"%s\" level warn flags skuid "
-			 "log prefix \"%s\" group %d return\n\t\tcounter name suppressed\n",
-			 s->log_limit, limit_unit(s), ZT_MAX(s->log_limit, 5u), full, full, ZT_NFLOG_GROUP);
+	zt_strbuf_printf(
+		out,
+		"\t\tlimit rate %u/%s burst %u packets counter name logged log prefix \"%s\" level warn flags skuid "
+		"log prefix \"%s\" group %d return\n\t\tcounter name suppressed\n",
+		s->log_limit, limit_unit(s), ZT_MAX(s->log_limit, 5u), full, full, ZT_NFLOG_GROUP);
 }
 
-static void log_chain(const struct zt_image *img, const char *name, const char *prefix, const char *rule, struct zt_strbuf *out)
+static void log_chain(const struct zt_image *img, const char *name, const char *prefix, const char *rule,
+		      struct zt_strbuf *out)
 {
 	zt_strbuf_printf(out, "\tchain %s {\n", name);
 	log_rules(img, prefix, rule, out);
@@ -147,10 +152,12 @@ static void end_packet(enum zt_direction dir, enum zt_verdict v, struct zt_strbu
 
 static bool softens_loopback(const struct zt_image *img, enum zt_direction dir, enum zt_verdict v)
 {
-	return dir == ZT_DIR_EGRESS && (v == ZT_DROP || v == ZT_REJECT) && img->rs->settings.loopback == ZT_LOOPBACK_OBSERVE;
+	return dir == ZT_DIR_EGRESS && (v == ZT_DROP || v == ZT_REJECT) &&
+	       img->rs->settings.loopback == ZT_LOOPBACK_OBSERVE;
 }
 
-static void verdict_chain_text(const struct zt_image *img, enum zt_direction dir, enum zt_verdict v, struct zt_strbuf *out)
+static void verdict_chain_text(const struct zt_image *img, enum zt_direction dir, enum zt_verdict v,
+			       struct zt_strbuf *out)
 {
 	const char *d = nft_dir_name(dir);
 	bool blocks = v == ZT_DROP || v == ZT_REJECT;
@@ -219,11 +226,12 @@ static void hours_text(uint32_t from, uint32_t to, struct zt_strbuf *out)
 	if (from == 0 && to == 86400)
 		return;
 	to--;
-	zt_strbuf_printf(out, "meta hour \"%02u:%02u:%02u\"-\"%02u:%02u:%02u\" ", from / 3600, from / 60 % 60, from % 60, to / 3600,
-			 to / 60 % 60, to % 60);
+	zt_strbuf_printf(out, "meta hour \"%02u:%02u:%02u\"-\"%02u:%02u:%02u\" ", from / 3600, from / 60 % 60,
+			 from % 60, to / 3600, to / 60 % 60, to % 60);
 }
 
-static void lookup_rule(const struct zt_image *img, const struct nft_stratum *s, const char *guard, struct zt_strbuf *out)
+static void lookup_rule(const struct zt_image *img, const struct nft_stratum *s, const char *guard,
+			struct zt_strbuf *out)
 {
 	(void)img;
 	zt_strbuf_printf(out, "\t\t%s", guard);
@@ -245,7 +253,8 @@ static void expiry_text(const struct nft_guard *g, struct zt_strbuf *out)
 
 static void stratum_rules(const struct zt_image *img, const struct nft_stratum *s, struct zt_strbuf *out)
 {
-	static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
+	static const char *const days[] = {"Monday", "Tuesday",	 "Wednesday", "Thursday",
+					   "Friday", "Saturday", "Sunday"};
 	const struct nft_guard *g = &img->guards[s->guard];
 	ZT_STRBUF struct zt_strbuf guard = {0};
 
@@ -260,8 +269,8 @@ static void stratum_rules(const struct zt_image *img, const struct nft_stratum *
 			zt_strbuf_clear(&guard);
 			expiry_text(g, &guard);
 			zt_strbuf_printf(&guard, "meta day \"%s\" ", days[day]);
-			hours_text(ZT_MAX(g->windows[i].start, base) - base, ZT_MIN(g->windows[i].end, base + 86400) - base,
-				   &guard);
+			hours_text(ZT_MAX(g->windows[i].start, base) - base,
+				   ZT_MIN(g->windows[i].end, base + 86400) - base, &guard);
 			lookup_rule(img, s, zt_strbuf_cstr(&guard), out);
 		}
 }
@@ -295,27 +304,31 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 	/* Packets of other protocols than TCP are judged again, each one, in the direction their sender opened (a UDP flow outlives
 	 * its socket, and the next owner of the port must not inherit it). */
 	/* A packet to oneself of a protocol without ports looks the same in both directions: it is no answer to anything. */
-	zt_strbuf_str(out, "\tchain out_established {\n"
-			   "\t\toif 1 meta l4proto != { tcp, udp, icmp, ipv6-icmp, sctp, dccp, udplite } goto out_rules\n");
+	zt_strbuf_str(out,
+		      "\tchain out_established {\n"
+		      "\t\toif 1 meta l4proto != { tcp, udp, icmp, ipv6-icmp, sctp, dccp, udplite } goto out_rules\n");
 	zt_strbuf_str(out, "\t\tct direction reply counter name established accept\n");
 	if (!s->preserve_established) /* else chain output has accepted it */
 		zt_strbuf_str(out, "\t\tmeta l4proto tcp " OWNED " goto out_rules\n"
 				   "\t\tmeta l4proto tcp counter name established accept\n");
 	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
 	/* Errors and resets are made by the kernel: they have no owner. */
-	zt_strbuf_str(out, "\tchain out_related {\n\t\t" OWNED " goto out_rules\n"
-			   "\t\tmeta l4proto tcp tcp flags & rst == rst counter name related accept\n"
-			   "\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } counter name related accept\n"
-			   "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } "
-			   "counter name related accept\n\t\tgoto out_rules\n\t}\n");
+	zt_strbuf_str(
+		out,
+		"\tchain out_related {\n\t\t" OWNED " goto out_rules\n"
+		"\t\tmeta l4proto tcp tcp flags & rst == rst counter name related accept\n"
+		"\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } counter name related accept\n"
+		"\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } "
+		"counter name related accept\n\t\tgoto out_rules\n\t}\n");
 	zt_strbuf_str(out, "\tchain out_invalid {\n\t\t" OWNED " counter name invalid drop\n"
 			   "\t\tmeta l4proto tcp tcp flags & rst == rst counter name related accept\n"
 			   "\t\tcounter name invalid drop\n\t}\n");
-	zt_strbuf_str(out, "\tchain out_essential {\n"
-			   "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 "
-			   "counter name essential accept\n"
-			   "\t\ticmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 hoplimit 1 "
-			   "counter name essential accept\n\t}\n");
+	zt_strbuf_str(out,
+		      "\tchain out_essential {\n"
+		      "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 "
+		      "counter name essential accept\n"
+		      "\t\ticmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 hoplimit 1 "
+		      "counter name essential accept\n\t}\n");
 	zt_strbuf_str(out, "\tchain output {\n\t\ttype filter hook output priority filter - 10; policy drop;\n");
 	if (s->loopback == ZT_LOOPBACK_ALLOW)
 		zt_strbuf_str(out, "\t\toif 1 counter name loopback accept\n");
@@ -335,7 +348,8 @@ static void ssh_rule(const struct zt_image *img, struct zt_strbuf *out)
 		return;
 	zt_strbuf_str(out, "\t\ttcp dport { ");
 	for (size_t i = 0; i < l->n; i++)
-		zt_strbuf_printf(out, l->v[i].lo == l->v[i].hi ? "%s%u" : "%s%u-%u", i ? ", " : "", l->v[i].lo, l->v[i].hi);
+		zt_strbuf_printf(out, l->v[i].lo == l->v[i].hi ? "%s%u" : "%s%u-%u", i ? ", " : "", l->v[i].lo,
+				 l->v[i].hi);
 	zt_strbuf_str(out, " } counter name ssh accept\n");
 }
 
@@ -345,15 +359,19 @@ static void input_chains(const struct zt_image *img, struct zt_strbuf *out)
 	if (img->rs->settings.preserve_established)
 		zt_strbuf_str(out, "\t\tmeta l4proto tcp counter name established accept\n");
 	zt_strbuf_str(out, "\t\tgoto in_new\n\t}\n");
-	zt_strbuf_str(out, "\tchain in_related {\n"
-			   "\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } counter name related accept\n"
-			   "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } "
-			   "counter name related accept\n\t\tgoto in_new\n\t}\n");
-	zt_strbuf_str(out, "\tchain in_essential {\n"
-			   "\t\ticmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } "
-			   "ip6 hoplimit 255 counter name essential accept\n"
-			   "\t\ticmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } "
-			   "ip6 hoplimit 1 counter name essential accept\n\t}\n");
+	zt_strbuf_str(
+		out,
+		"\tchain in_related {\n"
+		"\t\ticmp type { destination-unreachable, time-exceeded, parameter-problem } counter name related accept\n"
+		"\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } "
+		"counter name related accept\n\t\tgoto in_new\n\t}\n");
+	zt_strbuf_str(
+		out,
+		"\tchain in_essential {\n"
+		"\t\ticmpv6 type { nd-router-solicit, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } "
+		"ip6 hoplimit 255 counter name essential accept\n"
+		"\t\ticmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } "
+		"ip6 hoplimit 1 counter name essential accept\n\t}\n");
 	zt_strbuf_str(out, "\tchain in_new {\n");
 	ssh_rule(img, out);
 	zt_strbuf_str(out, "\t\tgoto in_rules\n\t}\n");
@@ -380,7 +398,9 @@ void nft_text_base(const struct zt_image *img, struct zt_strbuf *out)
 	if (img->rs->settings.preserve_established)
 		zt_strbuf_str(out, "\t\tct state { established, related } counter name established accept\n");
 	else
-		zt_strbuf_str(out, "\t\tct state { established, related } ct direction reply counter name established accept\n");
+		zt_strbuf_str(
+			out,
+			"\t\tct state { established, related } ct direction reply counter name established accept\n");
 	zt_strbuf_str(out, "\t\tct state invalid counter name invalid drop\n\t\tgoto fwd_rules\n\t}\n");
 }
 
@@ -410,8 +430,8 @@ int nft_text_elements(const struct zt_image *img, struct zt_strbuf *out)
 		nft_verdict_text(&img->rs->rules[e->rule], verdict);
 		nft_comment(img, e->rule, comment);
 		zt_strbuf_printf(out, "%s\t%s counter packets %llu bytes %llu comment \"%s\" : %s", open ? ",\n" : "",
-				 zt_strbuf_cstr(&key), (unsigned long long)e->packets, (unsigned long long)e->bytes, comment,
-				 verdict);
+				 zt_strbuf_cstr(&key), (unsigned long long)e->packets, (unsigned long long)e->bytes,
+				 comment, verdict);
 		open = true;
 		stratum = e->stratum;
 	}
@@ -429,8 +449,8 @@ int nft_text_full(const struct zt_image *img, bool with_elements, struct zt_strb
 	if (r < 0)
 		return r;
 	nft_table_name(img->rs->instance, table);
-	zt_strbuf_printf(out, "#!/usr/sbin/nft -f\n# zt-segment, instance %s, policy %s\ntable inet %s {\n", img->rs->instance,
-			 img->rs->policy_name, table);
+	zt_strbuf_printf(out, "#!/usr/sbin/nft -f\n# zt-segment, instance %s, policy %s\ntable inet %s {\n",
+			 img->rs->instance, img->rs->policy_name, table);
 	nft_text_counters(img, out);
 	nft_text_helper_names(img, out);
 	nft_text_maps(img, out);

@@ -308,8 +308,8 @@ static void test_one_name_left(void **state)
 static void test_other_mount_namespace(void **state)
 {
 	ZT_FREE char *folder = below_tree(state, "m"), *tool = below_tree(state, "m/tool");
-	ZT_FREE char *script = zt_asprintf("mount -t tmpfs zt-test %s && cp /bin/sleep %s && exec %s 600",
-					   folder, tool, tool);
+	ZT_FREE char *script = zt_asprintf("mount -t tmpfs zt-test %s && cp /bin/sleep %s && exec %s 600", folder, tool,
+					   tool);
 	struct zt_process p = {0};
 	struct stat st;
 	pid_t pid;

@@ -4,8 +4,8 @@
 
 #include "ruleset/equiv.h"
 
-#define PAIR(USER, EXE) \
-	V "identities: {web: {uid: 33, exe: /usr/sbin/nginx}, cache: {uid: " USER ", exe: " EXE "}}\n" \
+#define PAIR(USER, EXE)                                                                                                          \
+	V "identities: {web: {uid: 33, exe: /usr/sbin/nginx}, cache: {uid: " USER ", exe: " EXE "}}\n"                           \
 	  "rules:\n  - {name: pair, from: {identity: web}, to: {identity: cache, host: localhost, port: 6379}, action: allow}\n" \
 	  "  - {name: group, from: {gid: 5}, to: {port: 80}, action: allow}\n"
 
@@ -22,7 +22,8 @@ static const char *one_of(const char *const *v, unsigned n)
 	return v[pick(n)];
 }
 
-#define ONE_OF(...) one_of((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+#define ONE_OF(...) \
+	one_of((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
 static void add_rule(struct zt_strbuf *b, unsigned i)
 {
@@ -30,16 +31,18 @@ static void add_rule(struct zt_strbuf *b, unsigned i)
 
 	zt_strbuf_printf(b, "  - {name: r%u, ", i);
 	if (in)
-		zt_strbuf_printf(b, "from: {host: %s}, to: {port: %s%s}, ", ONE_OF("any", "10.0.0.0/8", "10.0.0.7", "\"2001:db8::/32\""),
+		zt_strbuf_printf(b, "from: {host: %s}, to: {port: %s%s}, ",
+				 ONE_OF("any", "10.0.0.0/8", "10.0.0.7", "\"2001:db8::/32\""),
 				 ONE_OF("80", "22", "1-100"), ONE_OF("", ", uid: 7", ", exe: /bin/a"));
 	else
 		zt_strbuf_printf(b, "from: {%s}, to: {%s%s}, ",
-				 ONE_OF("user: \"*\"", "uid: 1-5", "uid: 3", "exe: /bin/a", "exe: [/bin/a, /bin/b], uid: 3", "cgroup: a/b", "gid: 4",
-					"parent: /bin/c"),
-				 ONE_OF("host: any", "host: localhost", "port: 80", "port: 1-100, protocol: both", "host: 10.0.0.7, port: 22",
-					"protocol: icmp"),
+				 ONE_OF("user: \"*\"", "uid: 1-5", "uid: 3", "exe: /bin/a",
+					"exe: [/bin/a, /bin/b], uid: 3", "cgroup: a/b", "gid: 4", "parent: /bin/c"),
+				 ONE_OF("host: any", "host: localhost", "port: 80", "port: 1-100, protocol: both",
+					"host: 10.0.0.7, port: 22", "protocol: icmp"),
 				 ONE_OF("", "", ", uid: 7", ", exe: /bin/a"));
-	zt_strbuf_printf(b, "%saction: %s}\n", ONE_OF("", "", "schedule: {hours: \"08:00-18:00\"}, ", "expires: 2999-01-01, "),
+	zt_strbuf_printf(b, "%saction: %s}\n",
+			 ONE_OF("", "", "schedule: {hours: \"08:00-18:00\"}, ", "expires: 2999-01-01, "),
 			 ONE_OF("allow", "deny", "observe"));
 }
 
@@ -70,7 +73,9 @@ static void random_flow(struct zt_flow *f, struct zt_actor a[2])
 	*f = (struct zt_flow){.dir = pick(3) ? ZT_DIR_EGRESS : ZT_DIR_INGRESS,
 			      .uid = pick(9),
 			      .gid = pick(6),
-			      .proto = (uint8_t)(pick(2) ? 6 : pick(2) ? 17 : 1),
+			      .proto = (uint8_t)(pick(2)   ? 6
+						 : pick(2) ? 17
+							   : 1),
 			      .port = (uint16_t)(pick(2) ? 80 : pick(200)),
 			      .at = pick(604800) * ZT_USEC_PER_SEC};
 	for (int i = 0; i < 2; i++)
@@ -173,8 +178,10 @@ static void same_in_other_words(void **state)
 
 static void budget(void **state)
 {
-	struct zt_ruleset *x = must_compile(V "rules:\n  - {name: a, from: {uid: 1-10}, to: {port: 80}, action: allow}\n");
-	struct zt_ruleset *y = must_compile(V "rules:\n  - {name: b, from: {uid: 1-10}, to: {port: 80}, action: allow}\n");
+	struct zt_ruleset *x =
+		must_compile(V "rules:\n  - {name: a, from: {uid: 1-10}, to: {port: 80}, action: allow}\n");
+	struct zt_ruleset *y =
+		must_compile(V "rules:\n  - {name: b, from: {uid: 1-10}, to: {port: 80}, action: allow}\n");
 	struct zt_equiv e;
 
 	(void)state;
@@ -187,8 +194,8 @@ static void budget(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(random_pairs), cmocka_unit_test(pairs), cmocka_unit_test(same_in_other_words),
-					   cmocka_unit_test(budget)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(random_pairs), cmocka_unit_test(pairs),
+					   cmocka_unit_test(same_in_other_words), cmocka_unit_test(budget)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

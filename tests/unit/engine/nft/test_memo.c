@@ -136,8 +136,7 @@ static const char delete_rule_9[] =
 static void test_planned(void **arg)
 {
 	ZT_CLEANUP(zt_ruleset_freep)
-	struct zt_ruleset *a = make(1, RULES),
-			  *b = with_verdict(a, 5, ZT_DROP), *c = with_verdict(b, OWN, ZT_OBSERVE);
+	struct zt_ruleset *a = make(1, RULES), *b = with_verdict(a, 5, ZT_DROP), *c = with_verdict(b, OWN, ZT_OBSERVE);
 
 	(void)arg;
 	new_namespace();
@@ -166,8 +165,7 @@ static void test_small(void **arg)
 static void test_touched(void **arg)
 {
 	ZT_CLEANUP(zt_ruleset_freep)
-	struct zt_ruleset *a = make(1, RULES),
-			  *b = with_verdict(a, 5, ZT_DROP), *c = with_verdict(b, 6, ZT_DROP);
+	struct zt_ruleset *a = make(1, RULES), *b = with_verdict(a, 5, ZT_DROP), *c = with_verdict(b, 6, ZT_DROP);
 
 	(void)arg;
 	new_namespace();

@@ -36,7 +36,8 @@ static void test_names(void **state)
 
 static void test_bad_names(void **state)
 {
-	static const char *const bad[] = {"", "x", "_x", "uid", "uid_", "uid_y", "cg_x", "uid4_x", "d_x", "d5_x", "proto__x", "cg99999_x"};
+	static const char *const bad[] = {"",	  "x",	    "_x",  "uid",  "uid_",     "uid_y",
+					  "cg_x", "uid4_x", "d_x", "d5_x", "proto__x", "cg99999_x"};
 	struct nft_shape s;
 	const char *rest;
 
@@ -47,7 +48,9 @@ static void test_bad_names(void **state)
 
 static void test_encode(void **state)
 {
-	struct nft_shape s = {.dims = 1u << DIM_UID | 1u << DIM_DST | 1u << DIM_PROTO | 1u << DIM_PORT, .family = 4, .interval = true};
+	struct nft_shape s = {.dims = 1u << DIM_UID | 1u << DIM_DST | 1u << DIM_PROTO | 1u << DIM_PORT,
+			      .family = 4,
+			      .interval = true};
 	struct nft_value v[N_DIMS] = {0}, back[N_DIMS];
 	uint8_t key[NFT_KEY_MAX], end[NFT_KEY_MAX];
 	/* What nft 1.0.6 sends for "1000-1005 . 10.0.0.0/8 . tcp . 80-90". */
@@ -76,7 +79,7 @@ static void test_encode(void **state)
 
 static void test_verdicts(void **state)
 {
-	struct zt_rule rule = {.id = (char *)(uintptr_t)"web-to-redis"};
+	struct zt_rule rule = {.id = (char *)(uintptr_t) "web-to-redis"};
 	char text[64];
 
 	(void)state;
