@@ -106,9 +106,12 @@ int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt
 	}
 	if (expect)
 		r = zt_generation_load(c, current, &x.expected, NULL, NULL, d);
+	if (r == -ENOENT) /* lost: what should be active is known by its number only */
+		r = note(&x, zt_asprintf("generation %llu is not in the state folder any more",
+					 (unsigned long long)current));
 	if (r < 0)
 		return r;
-	if (x.expected && !x.active) {
+	if (expect && !x.active) {
 		x.drifted = true;
 		r = note(&x, zt_asprintf("generation %llu should be active, but nothing of zt-segment is in the kernel",
 					 (unsigned long long)current));

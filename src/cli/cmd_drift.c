@@ -84,7 +84,7 @@ int zt_cmd_drift(struct zt_cli *c)
 		return r < 0 ? zt_cli_fail(c, r) : 0;
 	}
 	r = zt_drift_check(&ctx, &d, &c->diags);
-	if (r < 0 && r != -ENOENT) {
+	if (r < 0) {
 		zt_drift_done(&d);
 		return zt_cli_fail(c, r);
 	}

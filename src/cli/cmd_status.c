@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <jansson.h>
+#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -19,6 +20,7 @@ struct state {		       /* all that status shows, gathered before anything is pri
 	char updated[32];
 	bool pending;
 	zt_usec deadline; /* realtime; 0: an apply is running just now */
+	bool unwatched;	  /* the process that would roll back was killed */
 };
 
 static void state_done(struct state *s)
@@ -65,6 +67,8 @@ static void gather_pending(const struct zt_cli *c, struct state *s)
 	s->deadline = (zt_usec)json_integer_value(json_object_get(j, "deadline"));
 	if (s->deadline)
 		s->deadline += zt_now() - since_boot();
+	s->unwatched = s->deadline && kill((pid_t)json_integer_value(json_object_get(j, "pid")), 0) < 0 &&
+		       errno == ESRCH;
 	json_decref(j);
 }
 
@@ -195,7 +199,7 @@ enum { LINE = 128, MAX_LINES = 6 };
 
 static void drift_line(const struct state *s, char b[static LINE])
 {
-	if (!s->drift_known)
+	if (!s->drift_known || (s->drift.active && !s->drift.expected))
 		snprintf(b, LINE, "Drift: unknown (no stored generation to compare with)");
 	else if (!s->drift.drifted)
 		snprintf(b, LINE, "Drift: none");
@@ -210,6 +214,8 @@ static void pending_line(const struct state *s, char b[static LINE])
 
 	if (!s->deadline)
 		snprintf(b, LINE, "Confirm: an apply is running");
+	else if (s->unwatched)
+		snprintf(b, LINE, "Confirm: PENDING, but its process was killed: refresh rolls it back");
 	else if (s->deadline > now)
 		snprintf(b, LINE, "Confirm: PENDING, %llu s left until it is rolled back",
 			 (unsigned long long)((s->deadline - now) / ZT_USEC_PER_SEC));

@@ -98,6 +98,32 @@ rules: [{name: x, from: {uid: 1}, to: {prot: 1}, action: allow}]' >"$P/bad.yaml"
 	settled
 }
 
+@test "status tells that nobody will roll back once the dead-man process was killed, and refresh does" {
+	zt apply "$P/old.yaml"
+	zt apply --confirm 60s "$P/new.yaml"
+	[[ $(zt status) == *"left until it is rolled back"* ]]
+	pid=$(deadman)
+	kill -9 "$pid"
+	wait_for test ! -e "/proc/$pid"
+	run zt status
+	[[ $output == *"its process was killed: refresh rolls it back"* && $output != *"left until"* ]]
+	[ "$(awk '{ print length }' <<<"$output" | sort -n | tail -1)" -le 80 ]
+	zt refresh
+	is old
+	settled
+}
+
+@test "a lost generation is drift, not inactivity" {
+	zt apply "$P/old.yaml"
+	rm -r "$STATE/generations"
+	json 1 '.active and .drifted and (.notes | map(contains("not in the state folder")) | any)' drift
+	[[ $(zt status) == *"Drift: unknown"* ]]
+	nft_ns flush ruleset
+	json 1 '(.active | not) and .drifted' drift
+	zt apply "$P/old.yaml"
+	json 0 '.drifted == false' drift
+}
+
 @test "whoever may not read the history is not told that there is none" {
 	zt apply "$P/old.yaml"
 	run setpriv --reuid=2666 --regid=2666 --clear-groups "$ZT_SEGMENT" history --state-dir "$STATE"
