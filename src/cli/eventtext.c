@@ -22,6 +22,16 @@ static char *log_prefix(struct zt_cli *c)
 	return zt_strdup("ZT-BLOCKED: ");
 }
 
+/* Without log lines an empty table would say that nothing was blocked. */
+static bool writes_no_log(const struct zt_cli *c)
+{
+	uint64_t generation;
+	char hash[65];
+
+	return c->engine && !strcmp(c->engine->name, "bpf") && !zt_opt(c, SOURCE) &&
+	       c->engine->identify(c->instance, &generation, hash) == 0;
+}
+
 static int since(struct zt_cli *c, zt_usec *ret)
 {
 	const char *s = zt_opt(c, SINCE);
@@ -71,6 +81,11 @@ int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, c
 
 	if (code)
 		return code;
+	if (writes_no_log(c))
+		return zt_cli_error(
+			c, ZT_EXIT_FAILED, 5022,
+			"\"zt-segment status\" counts what each rule and the default decided, \"zt-segment why\" explains a flow",
+			"the bpf engine enforces here and writes no log lines: what it blocked cannot be listed");
 	if (!prefix)
 		return zt_cli_fail(c, -ENOMEM);
 	r = zt_event_open(zt_opt(c, SOURCE), prefix, follow ? 0 : from, follow, ret, &c->diags);

@@ -18,6 +18,7 @@ static int image_text(const struct zt_image *img, struct zt_strbuf *out)
 static const struct {
 	const char *what, *why;
 } gaps[] = {
+	{"lines in the log", "blocked and report have nothing to read; the counters above tell what was denied"},
 	{"frames of packet sockets (AF_PACKET)",
 	 "they pass by every hook of control groups; take CAP_NET_RAW away, or use the nft engine"},
 	{"forwarded packets", "no socket of this host sends or receives them; use the nft engine for them"},
