@@ -176,6 +176,15 @@ static __always_inline void or_group(__u32 slot, struct zt_bpf_set *set, __u32 g
 		set_or(set, s);
 }
 
+/* A frame of its own, see uid_class(). */
+static __noinline int or_own_group(__u32 slot, struct zt_bpf_set *set, __u32 gid)
+{
+	if (!set)
+		return 0;
+	or_group(slot, set, gid);
+	return 0;
+}
+
 struct group_ctx {
 	struct zt_bpf_set set;
 	const kgid_t *list; /* a number to the verifier: read with bpf_probe_read_kernel */
@@ -208,7 +217,7 @@ static __noinline int and_groups(struct who_ctx *w, const struct zt_bpf_config *
 		return -1;
 	g.set = cfg->group_other;
 	g.slot = w->slot;
-	or_group(w->slot, &g.set, cred->fsgid.val);
+	or_own_group(w->slot, &g.set, cred->fsgid.val);
 	info = cred->group_info;
 	if (info) {
 		__u64 base = 0;
