@@ -124,9 +124,11 @@ zt_inline long zt_decide_shape(zt_u32 i, struct zt_decide *d)
 	const struct zt_bpf_entry *e;
 	struct zt_bpf_key k;
 
-	if (i >= d->n || i >= ZT_BPF_SHAPES)
+	zt_u32 at = d->base + i;
+
+	if (i >= d->n || at >= ZT_BPF_TABLES * ZT_BPF_SHAPES)
 		return 1;
-	s = &d->cfg->shapes[(d->base + i) & (4 * ZT_BPF_SHAPES - 1)];
+	s = &d->cfg->shapes[at];
 	if (d->best.seq < s->min_seq)
 		return 1;
 	if (s->guard) {
@@ -137,7 +139,7 @@ zt_inline long zt_decide_shape(zt_u32 i, struct zt_decide *d)
 	}
 	for (int w = 0; w < ZT_BPF_KEY_WORDS; w++)
 		k.w[w] = (d->exact.w[w] & s->exact.w[w]) | (d->classed.w[w] & s->classed.w[w]);
-	k.w[0] |= d->base + i;
+	k.w[0] |= at;
 	e = zt_look_entry(d->ctx, &k);
 	if (e && e->seq < d->best.seq)
 		d->best = (struct zt_bpf_decision){
@@ -145,14 +147,15 @@ zt_inline long zt_decide_shape(zt_u32 i, struct zt_decide *d)
 	return 0;
 }
 
+/* Without branches, see zt_guard_open(). */
 zt_inline int zt_ssh(const struct zt_bpf_config *cfg, zt_u16 port)
 {
-	int found = 0;
+	zt_u64 found = 0;
 
-	for (int i = 0; i < ZT_BPF_SSH_RANGES; i++)
-		if (i < (int)cfg->n_ssh && cfg->ssh[i].lo <= port && port <= cfg->ssh[i].hi)
-			found = 1;
-	return found;
+	for (zt_u32 i = 0; i < ZT_BPF_SSH_RANGES; i++)
+		found |= ((zt_u64)i - cfg->n_ssh) &
+			 ((zt_u64)(zt_u16)(port - cfg->ssh[i].lo) - (zt_u16)(cfg->ssh[i].hi - cfg->ssh[i].lo) - 1);
+	return (int)(found >> 63);
 }
 
 /* What precedes the rules; non-zero: decided. */
@@ -166,17 +169,26 @@ zt_inline int zt_decide_early(const struct zt_bpf_config *cfg, const struct zt_b
 	return f->dir == ZT_BPF_INGRESS && f->proto == 6 && zt_ssh(cfg, f->port);
 }
 
+/* Which table of shapes. Without branches: each would be another constant, and the verifier would follow the loop over shapes for each. */
+zt_inline zt_u32 zt_decide_table(const struct zt_bpf_flow *f)
+{
+	zt_u32 dir = f->dir & 3u, table = dir << 1 | (f->six & 1u & ~(dir & dir >> 1)); /* Unix sockets are of no family */
+
+	__asm__ volatile("" : "+r"(table)); /* the compiler knows the bounds, the verifier of 6.1 does not */
+	return table & 7;
+}
+
 /* The caller fills d->classed (zt_flow_classed) where the returned kinds are not 0. */
 zt_inline zt_u32 zt_decide_begin(struct zt_decide *d, ZT_CTX *c, const struct zt_bpf_config *cfg,
 				 const struct zt_bpf_flow *f)
 {
-	zt_u32 table = (f->dir ? 2 : 0) + (f->six ? 1 : 0);
+	zt_u32 table = zt_decide_table(f);
 
 	*d = (struct zt_decide){.cfg = cfg, .ctx = c, .base = table * ZT_BPF_SHAPES};
-	d->n = cfg->n_shapes[table & 3];
+	d->n = cfg->n_shapes[table];
 	d->best = (struct zt_bpf_decision){.seq = 0xffffffff, .rule = ZT_BPF_NO_RULE};
 	zt_flow_exact(f, &d->exact);
-	return cfg->kinds[table & 3];
+	return cfg->kinds[table];
 }
 
 zt_inline void zt_decide_end(const struct zt_decide *d, const struct zt_bpf_flow *f, struct zt_bpf_decision *ret)
@@ -185,9 +197,9 @@ zt_inline void zt_decide_end(const struct zt_decide *d, const struct zt_bpf_flow
 
 	*ret = d->best;
 	if (ret->rule == ZT_BPF_NO_RULE) {
-		ret->verdict = cfg->def[f->dir & 1];
+		ret->verdict = f->dir == ZT_BPF_UNIX ? ZT_BPF_ALLOW : cfg->def[f->dir & 3];
 		ret->flags = cfg->flags & ZT_BPF_LOG_BLOCKED ? ZT_BPF_LOG : 0;
-		ret->reason = f->dir ? ZT_BPF_R_DEFAULT_INGRESS : ZT_BPF_R_DEFAULT_EGRESS;
+		ret->reason = ZT_BPF_R_DEFAULT_EGRESS + (f->dir == ZT_BPF_UNIX ? 0 : f->dir & 3);
 	}
 	if (f->lo && f->dir == ZT_BPF_EGRESS && cfg->loopback == ZT_BPF_LO_OBSERVE &&
 	    (ret->verdict == ZT_BPF_DROP || ret->verdict == ZT_BPF_REJECT))

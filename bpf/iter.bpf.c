@@ -30,14 +30,21 @@ int zt_stamp_all(struct bpf_iter__task_file *ctx)
 	if (!sk)
 		return 0;
 	family = sk->__sk_common.skc_family;
-	if (family != 2 && family != 10)
+	if (family == 1) { /* what has a name can be connected to, from every namespace */
+		struct unix_sock *u = (void *)sk;
+
+		if (!BPF_CORE_READ(u, addr) || !unix_matters())
+			return 0;
+	} else if (family == 2 || family == 10) {
+		net = sk->__sk_common.skc_net.net;
+		if (!net || net->net_cookie != netns)
+			return 0;
+	} else {
 		return 0;
-	net = sk->__sk_common.skc_net.net;
-	if (!net || net->net_cookie != netns)
-		return 0;
+	}
 	s = bpf_sk_storage_get(&socks, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (s)
-		stamp(s, task, 1);
+		stamp(s, task);
 	return 0;
 }
 

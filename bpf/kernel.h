@@ -50,10 +50,14 @@ struct kernfs_node {
 struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
+struct cgroup_root {
+	int hierarchy_id;
+};
 struct cgroup {
 	struct cgroup_subsys_state self; /* the first member: a parent's is its group */
 	int level;
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 struct css_set {
 	struct cgroup *dfl_cgrp;
@@ -63,7 +67,10 @@ struct task_struct {
 	const struct cred *cred;
 	struct task_struct *real_parent;
 	struct css_set *cgroups;
+	struct task_struct *group_leader;
+	__u64 start_boottime;
 	int tgid;
+	char comm[16];
 };
 struct net {
 	__u64 net_cookie;
@@ -77,9 +84,30 @@ struct sock_common {
 };
 struct sock {
 	struct sock_common __sk_common;
+	__u32 sk_mark;
+};
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+struct unix_address {
+	int len; /* of name, its family included */
+	struct sockaddr_un name[0];
+};
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
 };
 struct socket {
 	struct sock *sk;
+};
+struct sk_buff {
+	unsigned int len;
+};
+struct nf_hook_state;
+struct bpf_nf_ctx { /* since 6.4 */
+	const struct nf_hook_state *state;
+	struct sk_buff *skb;
 };
 struct seq_file;
 struct bpf_iter_meta {

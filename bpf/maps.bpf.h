@@ -35,9 +35,21 @@ struct evidence_inner {
 	__uint(value_size, sizeof(struct zt_bpf_set));
 	__uint(max_entries, 1);
 };
+struct paths_inner {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(key_size, sizeof(struct zt_bpf_path_key));
+	__uint(value_size, sizeof(struct zt_bpf_path));
+	__uint(max_entries, 1);
+};
 struct labels_inner {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(key_size, sizeof(struct zt_bpf_label_key));
+	__uint(value_size, sizeof(__u32));
+	__uint(max_entries, 1);
+};
+struct names_inner {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(key_size, sizeof(struct zt_bpf_name));
 	__uint(value_size, sizeof(__u32));
 	__uint(max_entries, 1);
 };
@@ -71,7 +83,9 @@ OUTER(entries);
 OUTER(classes);
 OUTER(ports);
 OUTER(evidence);
+OUTER(paths);
 OUTER(labels);
+OUTER(names);
 OUTER(counts);
 OUTER(meta);
 
@@ -100,11 +114,30 @@ struct {
 	__type(value, struct zt_bpf_sock);
 } socks SEC(".maps");
 struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ZT_BPF_SEEN);
+	__type(key, __u32);
+	__type(value, struct zt_bpf_seen);
+} seen SEC(".maps");
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 65536);
 	__type(key, struct zt_bpf_flow_key);
 	__type(value, struct zt_bpf_flow_seen);
 } flows SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ZT_BPF_RECORDED);
+	__type(key, __u32);
+	__type(value, struct zt_bpf_event);
+} record SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ZT_BPF_FENCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct zt_bpf_fence);
+} fences SEC(".maps");
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 18);

@@ -25,6 +25,8 @@ struct zt_apply_ctx {
 	const char *cgroup_root; /* --cgroup, or NULL */
 	const char *netns; /* --netns name as given, or NULL = the one we started in; the process is already inside */
 	bool quiet;
+	bool sound; /* zt_refresh() does nothing (-EUCLEAN) where somebody changed what the kernel holds, instead of putting it in order as well. A
+		      change while it runs is not always seen */
 	/* Progress, one line each without newline, "Loading micro-segmentation rules from ./rules.yaml"; may be NULL. */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
@@ -35,7 +37,7 @@ struct zt_apply_ctx {
 int zt_apply_guard(struct zt_diags *d);
 
 /* The ports sshd listens on: sshd_config (Port, ListenAddress, Match ignored, Include followed), systemd ssh.socket, and
- * listening TCP sockets whose owner is sshd (inet: /proc/net/tcp{,6} + /proc/PID/comm). {22} when nothing can be known. */
+ * listening TCP sockets whose owner is sshd (sock_diag(7), else /proc/net/tcp{,6}; /proc/PID/comm). {22} when nothing can be known. */
 int zt_ssh_ports(const char *root, struct zt_u32_ranges *ret);
 
 struct zt_apply_options {
@@ -64,8 +66,9 @@ int zt_rollback(const struct zt_apply_ctx *c, uint64_t n, const struct zt_apply_
 		struct zt_diags *d);
 /* Removes all and only ours, records it; the host is open afterwards, SSH with it. Works on any broken state. */
 int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d);
-/* Re-resolves users, hosts, cgroups, devices of the current generation's policy and commits the difference. */
-int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d);
+/* Re-resolves users, hosts, cgroups, devices of the current generation's policy and commits the difference; rules that expired go. reason: for
+ * history, NULL = "refresh". */
+int zt_refresh(const struct zt_apply_ctx *c, const char *reason, bool *ret_changed, struct zt_diags *d);
 /* Boot: last confirmed generation, else the one before …, else the built-in emergency policy (loopback, DHCP, DNS, SSH in).
  * *ret_generation 0 = emergency. -ENOENT: nothing is meant to be in force, nothing was ever applied or all was flushed. */
 int zt_restore(const struct zt_apply_ctx *c, uint64_t *ret_generation, struct zt_diags *d);
@@ -89,9 +92,50 @@ struct zt_drift {
 int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt_diags *d);
 void zt_drift_done(struct zt_drift *d);
 /* Watches NFNLGRP_NFTABLES in the current netns and calls back with who changed the rules (pid, name), ours excluded by generation;
- * `drift --watch`. Returns when the callback returns non-zero or on timeout (0 = none). */
+ * `drift --watch`. With the bpf engine, of which the kernel tells nothing, it looks every second, and names nobody (0, ""). Returns when the callback returns non-zero or on timeout (0 = none). */
 int zt_drift_watch(const struct zt_apply_ctx *c, zt_usec timeout,
 		   int (*changed)(void *arg, uint32_t pid, const char *program, uint32_t nft_generation), void *arg);
+
+/* The same for a loop of one's own: a descriptor that becomes readable, and what is read from it. Needs root to open, not to read. */
+struct zt_watch;
+int zt_watch_open(struct zt_watch **ret);
+void zt_watch_free(struct zt_watch *w);
+/* Which changes count: those of the engine's own table; all of them with iptables. */
+void zt_watch_engine(struct zt_watch *w, const struct zt_engine *e, const char *instance);
+int zt_watch_fd(const struct zt_watch *w);
+uint64_t zt_watch_lost(const struct zt_watch *w); /* bursts that did not fit into the socket's buffer */
+/* Reads all there is. fn hears of each transaction that may have touched ours, our own too; non-zero ends and is returned. */
+int zt_watch_read(struct zt_watch *w, int (*fn)(void *arg, uint32_t pid, const char *program, uint32_t nft_generation),
+		  void *arg);
+
+/* ---- heal.c ---- */
+struct zt_culprit {
+	uint32_t pid;
+	char program[32]; /* "": unknown */
+};
+char *zt_culprit_name(const struct zt_culprit *by); /* malloc'ed: "nft (pid 7)" */
+/* Compares as zt_drift_check() does, with the lock held, and with mend puts back what the confirmed generation says, under the same number; one
+ * that waits for its confirmation is left to its dead-man. by: who is known to have changed it, or NULL; then w is asked, which
+ * may be NULL, too. Healed or failed, *ret says what was found. */
+int zt_heal(const struct zt_apply_ctx *c, const struct zt_culprit *by, struct zt_watch *w, bool mend,
+	    struct zt_drift *ret, bool *ret_healed, struct zt_diags *d);
+/* Nothing is wrong any more, because a refresh that ran when `by` changed our rules put them in order as well: recorded as a repair, x (of
+ * zt_heal()) too. */
+int zt_heal_undone(const struct zt_apply_ctx *c, const struct zt_culprit *by, struct zt_drift *x, struct zt_diags *d);
+
+struct zt_in_force {
+	const struct zt_engine
+		*engine; /* c->engine, else whose rules are in the kernel, else of the current generation, else auto */
+	bool active, damaged; /* something of ours is in the kernel; and somebody changed it */
+	uint64_t generation;
+	char hash[65];
+	bool meant;	  /* a generation is meant to be in force */
+	uint64_t current; /* … this one */
+	zt_usec settled;  /* when the newest generation was confirmed, rolled back, … */
+	bool pending;	  /* one waits for its confirmation, or is being applied now */
+};
+/* Cheap, without listing. c->engine may be NULL. -ENODEV: no engine is usable. */
+int zt_in_force(const struct zt_apply_ctx *c, struct zt_in_force *ret);
 
 struct zt_generation {
 	uint64_t number;
@@ -102,6 +146,10 @@ struct zt_generation {
 };
 int zt_history(const struct zt_apply_ctx *c, struct zt_generation **ret, size_t *ret_n, struct zt_diags *d);
 void zt_history_free(struct zt_generation *g, size_t n);
+uint64_t zt_audit_written(void); /* how many lines of the audit log this process has written */
+/* The lines of the audit log after number `after`, at most those of its last 64 KiB, into the array ret_list (NULL: none), and the last number. */
+struct json_t;
+int zt_audit_tail(const struct zt_apply_ctx *c, uint64_t after, struct json_t *ret_list, uint64_t *ret_last);
 /* Verifies audit chain and every generation's digests; every finding is an error in d. 0 = all good. */
 int zt_history_verify(const struct zt_apply_ctx *c, size_t *ret_entries, struct zt_diags *d);
 /* The policy bytes / the ruleset of a generation. */
@@ -119,7 +167,7 @@ struct zt_revoke_filter {
 	bool dry_run;	 /* only tell */
 };
 struct zt_revoked {
-	enum zt_direction dir; /* egress: began here */
+	enum zt_direction dir; /* egress: began here; forward: no socket is here, uid and pid say nothing */
 	uint8_t proto;
 	struct zt_addr src, dst; /* of the first packet */
 	uint16_t sport, dport;
@@ -132,11 +180,12 @@ struct zt_revoke_report {
 	struct zt_revoked *v;
 	size_t n, cap;
 	size_t looked_at; /* flows */
-	size_t unclear;	  /* left alone: nothing tells which end began */
+	size_t unclear; /* left alone: nothing tells which end began, or nobody holds the socket that the rules ask about */
 	zt_usec took;
 };
 /* Ends the flows (TCP, connected UDP) of the current network namespace that rs, what the kernel enforces, denies: both sockets where both are
- * here (the program gets ECONNABORTED, a peer elsewhere a reset), and their conntrack entries. No other flow is touched. f may be NULL. */
+ * here (the program gets ECONNABORTED, a peer elsewhere a reset), and their conntrack entries. Of flows through this host, of any protocol, what is known
+ * of them is forgotten where rs denies them, so that their next packet is denied; what rs allows cannot be ended. No other flow is touched. f may be NULL. */
 int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, struct zt_revoke_report *ret,
 	      struct zt_diags *d);
 void zt_revoke_report_done(struct zt_revoke_report *r);

@@ -11,6 +11,7 @@
  * audit.jsonl: one object a line, {"n":…,"time":…,…,"prev":"<sha256 of the line before, without its newline>"}. The first line's prev is 64
  * zeros. A line that was cut off by a crash (no newline at the end) is ended by the next writer and reported by verify.
  */
+enum { TAIL = 64 << 10 };
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 
 /* Number and digest of the last line, from the last 64 KiB. */
@@ -127,6 +128,13 @@ static int append(const struct zt_apply_ctx *c, int fd, uint64_t n, const struct
 	return r;
 }
 
+static uint64_t written;
+
+uint64_t zt_audit_written(void)
+{
+	return written;
+}
+
 int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generation, const char *hash,
 	     const char *detail, struct zt_diags *d)
 {
@@ -147,11 +155,35 @@ int zt_audit(const struct zt_apply_ctx *c, const char *action, uint64_t generati
 		r = text ? zt_strbuf_error(&line) : -ENOMEM;
 	}
 	r = r ?: append(c, fd, n + 1, &line, torn);
+	written += !r;
 	if (r < 0) {
 		(void)zt_diag_errno(d, 4020, r, "cannot write the audit log %s", path ? path : "");
 		zt_diag_hint(d, "no change is made that cannot be recorded; free some space, or use --force");
 	}
 	return r;
+}
+
+int zt_audit_tail(const struct zt_apply_ctx *c, uint64_t after, json_t *ret_list, uint64_t *ret_last)
+{
+	ZT_FREE char *path = zt_state_path(c, "audit.jsonl"), *buf = zt_malloc(TAIL);
+	ZT_CLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+	off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+	ssize_t n = size < 0 || !buf ? -1 : pread(fd, buf, TAIL, size > TAIL ? size - TAIL : 0);
+
+	*ret_last = 0;
+	if (n < 0)
+		return path && buf ? -errno : -ENOMEM;
+	for (const char *p = buf, *end; (end = memchr(p, '\n', (size_t)(buf + n - p))); p = end + 1) {
+		json_t *j = json_loadb(p, (size_t)(end - p), 0, NULL); /* the first may be cut */
+		json_int_t number = json_integer_value(json_object_get(j, "n"));
+
+		if (number > 0)
+			*ret_last = (uint64_t)number;
+		if (ret_list && number > 0 && (uint64_t)number > after)
+			(void)json_array_append(ret_list, j); /* one that fails is left out */
+		json_decref(j);
+	}
+	return 0;
 }
 
 /* What the log says of the generations. */

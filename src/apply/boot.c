@@ -34,6 +34,46 @@ static int load_emergency(const struct zt_apply_ctx *c, struct zt_diags *d)
 	return r;
 }
 
+/* Is the generation's policy content to go without its rules about Unix sockets where they cannot be enforced? */
+static bool content_without_unix(const struct zt_ruleset *rs, const char *source, size_t len)
+{
+	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
+	const struct zt_policy_options o = {.allow_unsafe_file = true, .recorded = true, .no_resolve = true};
+	bool any = false;
+
+	for (size_t i = 0; i < rs->n_rules; i++)
+		any = any || rs->rules[i].dir == ZT_DIR_UNIX;
+	return any && zt_policy_parse(rs->policy_name ?: "policy", source, len, &o, &p, NULL) == 0 &&
+	       p->settings.unix_sockets == ZT_UNIX_WHERE_POSSIBLE;
+}
+
+/* The rest of a policy is worth more than an older one, when the kernel that booted has no LSM layer. 1: nothing of this is the case. */
+static int load_without_unix(const struct zt_apply_ctx *c, const struct zt_engine *e, uint64_t n, struct zt_diags *d)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	ZT_FREE char *source = NULL, *text = NULL;
+	const char *why = "";
+	json_t *j = NULL;
+	size_t len = 0;
+	int r;
+
+	if (!e->unix_sockets || e->unix_sockets(c->instance, &why) == 0)
+		return 1;
+	r = zt_generation_load(c, n, &rs, &source, &len, d);
+	if (r || !content_without_unix(rs, source, len))
+		return r ?: 1;
+	rs->generation = 0; /* it is none of the record: refresh makes it one */
+	r = zt_ruleset_drop_unix(rs) ?: zt_ruleset_to_json(rs, &j);
+	text = r ? NULL : json_dumps(j, JSON_COMPACT);
+	json_decref(j);
+	if (!text)
+		return r ?: -ENOMEM;
+	(void)zt_diag(d, ZT_WARNING, 2120, NULL, "rules about Unix sockets are not enforced: %s", why);
+	zt_diag_hint(d, "the rest of generation %llu is; `zt-segment refresh` makes that the policy",
+		     (unsigned long long)n);
+	return e->load_text(c->instance, text, strlen(text), d);
+}
+
 /* By the engine that made its text. */
 static int load_generation(const struct zt_apply_ctx *c, uint64_t n, struct zt_diags *d)
 {
@@ -46,11 +86,11 @@ static int load_generation(const struct zt_apply_ctx *c, uint64_t n, struct zt_d
 	if (!r)
 		engine = zt_engine_by_name(json_string_value(json_object_get(meta, "engine")) ?: "");
 	json_decref(meta);
-	if (!r)
-		r = zt_generation_image(c, n, &bytes, &len);
-	if (r < 0)
-		return r;
-	return (engine ? engine : c->engine)->load_text(c->instance, bytes, len, d);
+	engine = engine ?: c->engine;
+	r = r ?: load_without_unix(c, engine, n, d);
+	if (r > 0)
+		r = zt_generation_image(c, n, &bytes, &len) ?: engine->load_text(c->instance, bytes, len, d);
+	return r;
 }
 
 /* Confirmed generations, the current one first, then backwards. */

@@ -6,6 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,6 +22,11 @@ enum {
 	STATE_CLOSE = 7,
 	STATE_LISTEN = 10,
 	ATTR_CGROUP_ID = 21 /* INET_DIAG_CGROUP_ID, since 5.9 */
+};
+enum { /* places in struct tcp_info (linux/tcp.h), which grows at its end */
+       INFO_RECEIVED = offsetof(struct tcp_info, tcpi_bytes_received),
+       INFO_SENT = offsetof(struct tcp_info, tcpi_bytes_sent),
+       INFO_RETRANS = offsetof(struct tcp_info, tcpi_bytes_retrans),
 };
 _Static_assert(sizeof(struct inet_diag_sockid) == sizeof(((struct zt_socket *)0)->id), "the kernel's name of a socket");
 
@@ -48,9 +54,20 @@ static int take_attr(const struct nlattr *attr, void *arg)
 {
 	struct zt_socket *s = arg;
 
-	if (mnl_attr_get_type(attr) == ATTR_CGROUP_ID &&
-	    mnl_attr_validate2(attr, MNL_TYPE_BINARY, sizeof(uint64_t)) == 0)
-		memcpy(&s->cgroup, mnl_attr_get_payload(attr), sizeof(s->cgroup));
+	const char *p = mnl_attr_get_payload(attr);
+	size_t len = mnl_attr_get_payload_len(attr);
+
+	if (mnl_attr_get_type(attr) == ATTR_CGROUP_ID && len >= sizeof(uint64_t))
+		memcpy(&s->cgroup, p, sizeof(s->cgroup));
+	if (mnl_attr_get_type(attr) == INET_DIAG_INFO && len >= INFO_SENT + sizeof(uint64_t)) {
+		uint64_t retransmitted = 0;
+
+		memcpy(&s->sent, p + INFO_SENT, sizeof(s->sent));
+		memcpy(&s->received, p + INFO_RECEIVED, sizeof(s->received));
+		if (len >= INFO_RETRANS + sizeof(uint64_t))
+			memcpy(&retransmitted, p + INFO_RETRANS, sizeof(retransmitted));
+		s->sent -= retransmitted;
+	}
 	return MNL_CB_OK;
 }
 
@@ -85,7 +102,8 @@ static int take_socket(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int dump(struct mnl_socket *nl, uint8_t family, uint8_t proto, struct zt_sockets *out)
+/* Of TCP those in one of the states. -ENOENT, -EINVAL: a kernel without UDP or IPv6 diagnostics. */
+static int dump(struct mnl_socket *nl, uint8_t family, uint8_t proto, uint32_t states, struct zt_sockets *out)
 {
 	char buf[65536];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -98,20 +116,40 @@ static int dump(struct mnl_socket *nl, uint8_t family, uint8_t proto, struct zt_
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	nlh->nlmsg_seq = 1;
 	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
-	*req = (struct inet_diag_req_v2){.sdiag_family = family, .sdiag_protocol = proto, .idiag_states = UINT32_MAX};
-	if (proto == IPPROTO_TCP) /* what is over already holds no flow */
-		req->idiag_states &= ~(1u << STATE_TIME_WAIT | 1u << STATE_CLOSE);
+	*req = (struct inet_diag_req_v2){.sdiag_family = family,
+					 .sdiag_protocol = proto,
+					 .idiag_states = states,
+					 .idiag_ext = 1 << (INET_DIAG_INFO - 1)};
 	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	while (r == MNL_CB_OK && (n = mnl_socket_recvfrom(nl, buf, sizeof(buf))) > 0)
 		r = mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), take_socket, &rd);
-	if (rd.r)
-		return rd.r;
-	/* A kernel without UDP or IPv6 diagnostics has no such sockets to show. */
-	return r == MNL_CB_STOP || errno == ENOENT || errno == EINVAL ? 0 : -errno;
+	return rd.r ?: r == MNL_CB_STOP ? 0 : -errno;
 }
 
-int zt_sockets_read(struct zt_sockets *ret)
+static int dump_all(struct mnl_socket *nl, struct zt_sockets *out)
+{
+	uint32_t live = ~(1u << STATE_TIME_WAIT | 1u << STATE_CLOSE); /* what is over already holds no flow */
+	int r = 0;
+
+	for (int i = 0; !r && i < 4; i++) {
+		bool udp = i & 2;
+
+		r = dump(nl, i & 1 ? AF_INET6 : AF_INET, udp ? IPPROTO_UDP : IPPROTO_TCP, udp ? UINT32_MAX : live, out);
+		if (r == -ENOENT || r == -EINVAL) /* no such sockets to show */
+			r = 0;
+	}
+	return r;
+}
+
+static int dump_listening(struct mnl_socket *nl, struct zt_sockets *out)
+{
+	int r = dump(nl, AF_INET, IPPROTO_TCP, 1u << STATE_LISTEN, out);
+
+	return r ?: dump(nl, AF_INET6, IPPROTO_TCP, 1u << STATE_LISTEN, out);
+}
+
+static int read_by(int (*how)(struct mnl_socket *, struct zt_sockets *), struct zt_sockets *ret)
 {
 	ZT_CLEANUP(zt_sockets_done) struct zt_sockets s = {0};
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
@@ -119,8 +157,7 @@ int zt_sockets_read(struct zt_sockets *ret)
 
 	if (!r && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0)
 		r = -errno;
-	for (int i = 0; !r && i < 4; i++)
-		r = dump(nl, i & 1 ? AF_INET6 : AF_INET, i & 2 ? IPPROTO_UDP : IPPROTO_TCP, &s);
+	r = r ?: how(nl, &s);
 	if (nl)
 		(void)mnl_socket_close(nl);
 	if (r < 0)
@@ -128,6 +165,16 @@ int zt_sockets_read(struct zt_sockets *ret)
 	*ret = s;
 	s = (struct zt_sockets){0};
 	return 0;
+}
+
+int zt_sockets_read(struct zt_sockets *ret)
+{
+	return read_by(dump_all, ret);
+}
+
+int zt_sockets_read_listening(struct zt_sockets *ret)
+{
+	return read_by(dump_listening, ret);
 }
 
 /* ---- who holds them ---- */

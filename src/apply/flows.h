@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 /*
- * Inside the room: the sockets of the current network namespace that hold flows (sock_diag(7), NETLINK_SOCK_DIAG), and ending them
+ * The sockets of the current network namespace that hold flows (sock_diag(7), NETLINK_SOCK_DIAG), and ending them
  * (SOCK_DESTROY, Documentation/networking and ss -K): the program gets ECONNABORTED, the peer a reset.
  */
 #include "base/net.h"
@@ -16,7 +16,8 @@ struct zt_socket {
 	/* What SOCK_DESTROY wants back, as the kernel sent it: */
 	uint8_t family;
 	uint8_t id[48];
-	int pid; /* a process that holds it; 0: not looked for, or not found */
+	uint64_t sent, received; /* TCP: bytes of payload so far */
+	int pid;		 /* a process that holds it; 0: not looked for, or not found */
 };
 struct zt_sockets {
 	struct zt_socket *v;
@@ -24,6 +25,8 @@ struct zt_sockets {
 };
 /* TCP sockets with a connection or listening, UDP sockets; both families. */
 int zt_sockets_read(struct zt_sockets *ret);
+/* TCP sockets that listen, without a look at all connections of the host, which /proc/net/tcp takes. -ENOENT: the kernel lacks INET_DIAG. */
+int zt_sockets_read_listening(struct zt_sockets *ret);
 void zt_sockets_done(struct zt_sockets *s);
 /* Fills pid by looking through /proc/PID/fd: as long as that takes. */
 int zt_sockets_find_processes(struct zt_sockets *s);

@@ -7,11 +7,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "apply/apply.h"
 #include "apply/flows.h"
+#include "apply/revoke.h"
 #include "apply/state.h"
 #include "base/mem.h"
 #include "base/time.h"
+#include "engine/ct.h"
 #include "identity/identity.h"
 #include "ruleset/label.h"
 
@@ -25,14 +26,16 @@ struct revoke {
 };
 
 struct side { /* one end as the oracle wants it */
-	struct zt_process p;
+	struct zt_process p, parent;
 	char *cgroup; /* the socket's: that of its maker, wherever the process is now */
 	struct zt_actor a;
+	bool unheld; /* nobody holds the socket, or the holder is not to be found: who it is cannot be told */
 };
 
 static void side_done(struct side *s)
 {
 	zt_process_done(&s->p);
+	zt_process_done(&s->parent);
 	free(s->cgroup);
 }
 
@@ -106,21 +109,7 @@ static struct nf_conntrack *tuple(const struct zt_socket *s, bool outward)
 
 	if (!ct)
 		return NULL;
-	nfct_set_attr_u8(ct, ATTR_L3PROTO, src->family == 4 ? AF_INET : AF_INET6);
-	if (src->family == 4) {
-		uint32_t a;
-
-		memcpy(&a, src->b, 4);
-		nfct_set_attr_u32(ct, ATTR_IPV4_SRC, a);
-		memcpy(&a, dst->b, 4);
-		nfct_set_attr_u32(ct, ATTR_IPV4_DST, a);
-	} else {
-		nfct_set_attr(ct, ATTR_IPV6_SRC, src->b);
-		nfct_set_attr(ct, ATTR_IPV6_DST, dst->b);
-	}
-	nfct_set_attr_u8(ct, ATTR_L4PROTO, s->proto);
-	nfct_set_attr_u16(ct, ATTR_PORT_SRC, htons(outward ? s->lport : s->rport));
-	nfct_set_attr_u16(ct, ATTR_PORT_DST, htons(outward ? s->rport : s->lport));
+	zt_ct_set_ends(ct, src, dst, s->proto, outward ? s->lport : s->rport, outward ? s->rport : s->lport);
 	return ct;
 }
 
@@ -190,21 +179,25 @@ static enum began who_began(const struct revoke *v, const struct zt_socket *s)
 static void make_side(const struct revoke *v, const struct zt_socket *s, struct side *ret)
 {
 	struct zt_actor *a = &ret->a;
+	bool parent;
 
 	*ret = (struct side){0};
 	if (!s)
 		return;
 	a->uid = s->uid;
 	a->gid = UINT32_MAX;
-	if (!v->processes || !s->pid || zt_process_read(s->pid, &ret->p) < 0)
+	ret->unheld = !s->inode || (v->processes && !s->pid);
+	if (!v->processes || !s->pid)
 		return;
-	a->known = ret->p.exe && !ret->p.exe_deleted;
-	a->gid = ret->p.gid;
-	a->groups = ret->p.groups;
-	a->n_groups = ret->p.n_groups;
+	if (zt_process_read(s->pid, &ret->p) < 0) {
+		ret->unheld = true; /* it ended meanwhile */
+		return;
+	}
+	parent = ret->p.ppid && zt_process_read(ret->p.ppid, &ret->parent) == 0;
+	*a = zt_actor_of(&ret->p, parent ? &ret->parent : NULL, v->rs);
+	a->uid = s->uid; /* the maker's, as the rules count it */
 	a->cgroup_path = s->cgroup && zt_cgroup_path(s->cgroup, &ret->cgroup) == 0 ? ret->cgroup : ret->p.cgroup;
 	a->cgroup[0] = s->cgroup;
-	a->exe = (struct zt_file_id){ret->p.exe_dev, ret->p.exe_ino, ret->p.exe_ctime_sec, ret->p.exe_ctime_nsec};
 }
 
 static void decide(const struct revoke *v, const struct zt_socket *s, const struct zt_socket *peer, enum began began,
@@ -257,6 +250,12 @@ static bool wanted(const struct revoke *v, const struct zt_socket *s, const stru
 	if (f && f->rule && !(d->rule && !strcmp(d->rule->id, f->rule)))
 		return false;
 	return denied || (f && (f->allowed || f->rule));
+}
+
+/* A decision about nobody: not accepted yet, or closed and still sending. Who receives counts where rules ask for it. */
+static bool untold(const struct revoke *v, const struct side ends[2])
+{
+	return ends[0].unheld || (v->processes && ends[1].unheld);
 }
 
 /* ---- ending ---- */
@@ -317,7 +316,9 @@ static int one(struct revoke *v, const struct zt_socket *s)
 		return 0;
 	}
 	decide(v, s, peer, began, ends, &d);
-	if (wanted(v, s, peer, ends, &d)) {
+	if (wanted(v, s, peer, ends, &d) && untold(v, ends)) {
+		v->out->unclear++;
+	} else if (wanted(v, s, peer, ends, &d)) {
 		r = note(v, s, began, &ends[began == HERE ? 0 : 1], &d);
 		if (!r && !(v->f && v->f->dry_run) && end_flow(v, s, peer) < 0)
 			v->out->v[v->out->n - 1].failed = true;
@@ -360,6 +361,7 @@ int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, str
 	if (v.ct)
 		(void)nfct_close(v.ct);
 	zt_sockets_done(&v.s);
+	r = r ?: zt_revoke_forwarded(rs, f, &out);
 	if (r < 0)
 		return r;
 	out.took = zt_boottime() - began;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "apply/apply.h"
+#include "apply/flows.h"
 #include "base/file.h"
 #include "base/mem.h"
 
@@ -174,6 +175,16 @@ static void read_listeners(const char *path, struct listeners *l)
 		(void)fclose(f); /* only read */
 }
 
+static int ask_listeners(struct listeners *l)
+{
+	ZT_CLEANUP(zt_sockets_done) struct zt_sockets s = {0};
+	int r = zt_sockets_read_listening(&s);
+
+	for (size_t i = 0; !r && i < s.n && l->n < SOCKETS_MAX && zt_grow(l->v, l->cap, l->n) == 0; i++)
+		l->v[l->n++] = (struct listener){s.v[i].inode, s.v[i].lport};
+	return r;
+}
+
 static bool is_sshd(const char *pid)
 {
 	ZT_FREE char *path = zt_asprintf("/proc/%s/comm", pid), *text = NULL;
@@ -215,8 +226,10 @@ static int listening(struct zt_u32_ranges *ret)
 	const struct dirent *e;
 	int r = 0;
 
-	read_listeners("/proc/thread-self/net/tcp", &l);
-	read_listeners("/proc/thread-self/net/tcp6", &l);
+	if (ask_listeners(&l) < 0) {
+		read_listeners("/proc/thread-self/net/tcp", &l);
+		read_listeners("/proc/thread-self/net/tcp6", &l);
+	}
 	while (proc && l.n && !r && (e = readdir(proc)))
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && is_sshd(e->d_name))
 			r = sockets_of(e->d_name, &l, ret);

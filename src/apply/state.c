@@ -241,11 +241,12 @@ int zt_generations(const struct zt_apply_ctx *c, uint64_t **ret, size_t *ret_n)
 	return 0;
 }
 
+/* Into a folder that has another name until it is complete: one sync of it, by the last file, is enough. */
 static int write_part(const char *dir, const char *name, const char *data, size_t len, json_t *digests)
 {
 	ZT_FREE char *path = zt_path_join(dir, name);
 	char hex[65];
-	int r = path ? zt_file_write_atomic(path, data, len, 0600) : -ENOMEM;
+	int r = path ? zt_file_write_new(path, data, len, 0600) : -ENOMEM;
 
 	zt_sha256_hex(data, len, hex);
 	return r ? r : json_object_set_new(digests, name, json_string(hex)) < 0 ? -ENOMEM : 0;
@@ -297,6 +298,7 @@ int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *r
 		r = zt_remove_tree(final);
 	if (!r && rename(tmp, final) < 0)
 		r = -errno;
+	r = r ?: zt_sync_folder_of(final);
 	if (r < 0 && tmp)
 		(void)zt_remove_tree(tmp); /* a left-over is swept by the next one */
 	return r;

@@ -327,15 +327,33 @@ static void give_up(struct transaction *t)
 	zt_diags_done(&quiet);
 }
 
+/* As verify(): what refresh compiled is there, and *ret_lacks whether the engine finds less than all of it fenced. */
+static int still_sound(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, bool *ret_lacks)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *now = NULL;
+	struct zt_diags findings = {0};
+	int r = c->engine->raise(c->instance, &now, &findings);
+
+	*ret_lacks = findings.n > 0;
+	zt_diags_done(&findings);
+	if (!r && (!now || strcmp(now->hash, rs->hash) != 0))
+		r = -EUCLEAN;
+	return r == -ENOENT ? -EUCLEAN : r;
+}
+
 /* The same rules; devices may have come. */
 static int refresh_devices(const struct zt_apply_ctx *c, struct zt_ruleset *rs, uint64_t generation, bool *ret_changed,
 			   struct zt_diags *d)
 {
 	struct zt_image *img = NULL;
+	bool lacks = false;
 	int r;
 
 	assert(rs);
 	rs->generation = generation;
+	r = c->sound ? still_sound(c, rs, &lacks) : 0;
+	if (r < 0 || (c->sound && !lacks && c->engine->finds_all && !rs->n_subjects))
+		return r;
 	r = c->engine->lower(rs, &img, d) ?: c->engine->commit(img, ret_changed, d);
 	if (img)
 		c->engine->image_free(img);
@@ -349,6 +367,8 @@ static int run(struct transaction *t, struct zt_apply_result *ret)
 
 	if (r < 0)
 		return zt_diag_errno(t->d, 4015, r, "cannot read what is active now");
+	if (t->c->sound && !strcmp(t->action, "refresh") && (!t->before || t->damaged))
+		return -EUCLEAN;
 	if (unchanged(t)) {
 		*ret = (struct zt_apply_result){
 			.outcome = ZT_APPLY_UNCHANGED, .generation = t->before->generation, .n_rules = t->rs->n_rules};
@@ -583,28 +603,33 @@ static int refresh_cgroups(struct zt_ruleset *rs)
 	return zt_ruleset_rehash(rs);
 }
 
-/* A policy of one file is resolved anew as a whole; one of several files is known only in its compiled form. */
 static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old, const char *source, size_t len,
 		     struct zt_ruleset **ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
 	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ssh = {0};
-	struct zt_compile_options o = {
-		.instance = c->instance, .cgroup_root = c->cgroup_root, .ssh_ports = &ssh, .labels = c->engine->labels};
-	int r = zt_policy_parse(old->policy_name, source, len, &(struct zt_policy_options){.allow_unsafe_file = true},
-				&p, d);
+	struct zt_compile_options o = {.instance = c->instance,
+				       .cgroup_root = c->cgroup_root,
+				       .ssh_ports = &ssh,
+				       .labels = c->engine->labels,
+				       .at = zt_now()};
+	int r = zt_policy_parse(
+		old->policy_name, source, len,
+		&(struct zt_policy_options){.allow_unsafe_file = true, .recorded = true, .cgroup_root = c->cgroup_root},
+		&p, d);
 
 	if (!r)
 		r = zt_ssh_ports(NULL, &ssh);
+	o.no_unix = !r && !zt_engine_sees_unix(c->engine, c->instance, p);
 	return r ?: zt_ruleset_compile(p, &o, ret, d);
 }
 
 /* The lock is held. */
-static int refresh_locked(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d)
+static int refresh_locked(const struct zt_apply_ctx *c, const char *reason, bool *ret_changed, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *old = NULL, *now = NULL;
 	ZT_FREE char *source = NULL;
-	struct zt_apply_options o = {.force = true, .reason = "refresh"};
+	struct zt_apply_options o = {.force = true, .reason = reason ? reason : "refresh"};
 	struct zt_apply_result result = {0};
 	uint64_t current = 0;
 	bool flushed = false;
@@ -614,7 +639,7 @@ static int refresh_locked(const struct zt_apply_ctx *c, bool *ret_changed, struc
 	if (r < 0 || flushed)
 		return r ?: -ENOENT;
 	r = zt_generation_load(c, current, &old, &source, &len, d);
-	if (!r && (old->n_files > 1 || recompile(c, old, source, len, &now, d) < 0)) {
+	if (!r && recompile(c, old, source, len, &now, d) < 0) { /* unknown names, or a record of an older version */
 		r = zt_ruleset_dup(old, &now);
 		r = r ?: refresh_cgroups(now);
 	}
@@ -625,7 +650,7 @@ static int refresh_locked(const struct zt_apply_ctx *c, bool *ret_changed, struc
 	return *ret_changed ? 0 : refresh_devices(c, now, result.generation, ret_changed, d);
 }
 
-int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags *d)
+int zt_refresh(const struct zt_apply_ctx *c, const char *reason, bool *ret_changed, struct zt_diags *d)
 {
 	ZT_CLOSE int lock = -1;
 	int r = zt_apply_guard(d);
@@ -639,5 +664,5 @@ int zt_refresh(const struct zt_apply_ctx *c, bool *ret_changed, struct zt_diags 
 			      "an applied policy waits for its confirmation: nothing was refreshed");
 		return 0;
 	}
-	return r ?: refresh_locked(c, ret_changed, d);
+	return r ?: refresh_locked(c, reason, ret_changed, d);
 }

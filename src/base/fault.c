@@ -36,6 +36,15 @@ bool zt_fault_write(void)
 
 	return turn("ZT_FAIL_WRITE", &count);
 }
+
+void zt_fault_break(const char *what)
+{
+	const char *command = getenv("ZT_BREAK"), *test = getenv("ZT_TEST");
+
+	if (!command || !test || strcmp(test, "1") != 0 || setenv("ZT_BREAK_WHAT", what, 1) < 0)
+		return;
+	(void)!system(command); /* the test sees what came of it */
+}
 #else
 typedef int zt_fault_unused; /* a translation unit is never empty */
 #endif

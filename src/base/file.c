@@ -98,7 +98,7 @@ int zt_sync_folder_of(const char *path)
 	return r ?: fsync(fd) < 0 ? -errno : 0;
 }
 
-static int write_and_sync(const char *path, const void *data, size_t len, mode_t mode)
+int zt_file_write_new(const char *path, const void *data, size_t len, mode_t mode)
 {
 	ZT_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	int r;
@@ -123,7 +123,7 @@ int zt_file_write_atomic(const char *path, const void *data, size_t len, mode_t 
 	if (r < 0)
 		return r;
 	(void)unlink(tmp); /* of an earlier process with our number */
-	r = write_and_sync(tmp, data, len, mode);
+	r = zt_file_write_new(tmp, data, len, mode);
 	if (!r && rename(tmp, path) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -11,6 +11,8 @@ int zt_fd_read_all(int fd, size_t max, char **ret, size_t *ret_len);
 int zt_write_all(int fd, const void *data, size_t len); /* retries EINTR and short writes */
 /* Write-aside, fsync, rename, fsync of the folder. The old content stays on any failure. */
 int zt_file_write_atomic(const char *path, const void *data, size_t len, mode_t mode);
+/* A file that is not there yet, fsync. The folder is the caller's to sync (zt_sync_folder_of), once for all its files. */
+int zt_file_write_new(const char *path, const void *data, size_t len, mode_t mode);
 int zt_sync_folder_of(const char *path);
 int zt_mkdir_p(const char *path, mode_t mode);
 int zt_remove_tree(const char *path); /* missing is fine */

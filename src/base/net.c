@@ -2,6 +2,9 @@
 #include "base/net.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -394,4 +397,29 @@ bool zt_proto_has_ports(uint8_t proto)
 		if (protocols[i].number == proto)
 			return protocols[i].ports;
 	return false;
+}
+
+int zt_own_addresses(struct zt_addr_ranges *ret)
+{
+	struct ifaddrs *list = NULL;
+	int r = 0;
+
+	if (getifaddrs(&list) < 0)
+		return -errno;
+	for (const struct ifaddrs *i = list; i && !r; i = i->ifa_next) {
+		struct zt_addr_range a = {0};
+
+		if (!i->ifa_addr || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		a.lo.family = i->ifa_addr->sa_family == AF_INET ? 4 : 6;
+		if (a.lo.family == 4)
+			memcpy(a.lo.b, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, 4);
+		else
+			memcpy(a.lo.b, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr, 16);
+		a.hi = a.lo;
+		r = zt_addr_ranges_add(ret, &a);
+	}
+	freeifaddrs(list);
+	zt_addr_ranges_normalise(ret);
+	return r;
 }

@@ -41,6 +41,7 @@ bool zt_addr_ranges_contain(const struct zt_addr_ranges *outer, const struct zt_
 bool zt_addr_ranges_eq(const struct zt_addr_ranges *a, const struct zt_addr_ranges *b);
 int zt_addr_ranges_copy(struct zt_addr_ranges *dst, const struct zt_addr_ranges *src);
 void zt_addr_ranges_done(struct zt_addr_ranges *l);
+int zt_own_addresses(struct zt_addr_ranges *ret); /* of this network namespace, all of 127.0.0.0/8 apart */
 
 int zt_u32_ranges_add(struct zt_u32_ranges *l, uint32_t lo, uint32_t hi);
 void zt_u32_ranges_normalise(struct zt_u32_ranges *l);

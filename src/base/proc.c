@@ -9,8 +9,10 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "base/time.h"
@@ -182,6 +184,15 @@ static int finish(struct zt_run *r, pid_t pid, int e, struct zt_strbuf *out, str
 	return r->new_netns && r->status == CHILD_SETUP_FAILED && !r->err_len ? -EPERM : 0;
 }
 
+static pid_t recent[ZT_RUN_RECENT];
+static size_t n_recent;
+
+size_t zt_run_recent(pid_t ret[static ZT_RUN_RECENT])
+{
+	memcpy(ret, recent, sizeof(recent));
+	return ZT_MIN(n_recent, (size_t)ZT_RUN_RECENT);
+}
+
 int zt_run(struct zt_run *r)
 {
 	ZT_CLEANUP(close_pipes) struct pipes p;
@@ -201,6 +212,7 @@ int zt_run(struct zt_run *r)
 		return -errno;
 	if (!pid)
 		child(r, program, p.in[0], p.out[1], p.err[1]);
+	recent[n_recent++ % ZT_RUN_RECENT] = pid;
 	zt_closep(&p.in[0]);
 	zt_closep(&p.out[1]);
 	zt_closep(&p.err[1]);
@@ -221,6 +233,48 @@ int zt_netns_enter(const char *name)
 		return -ENOMEM;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 || setns(fd, CLONE_NEWNET) < 0 ? -errno : 0;
+}
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+uint64_t zt_netns_cookie(void)
+{
+	ZT_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
+		return 0;
+	return cookie;
+}
+
+static int tracked(const char *path, uint64_t *ret)
+{
+	ZT_FREE char *text = NULL;
+	size_t len;
+	int r = zt_file_read(path, 64, &text, &len);
+
+	if (r < 0)
+		return r;
+	text[strcspn(text, "\n")] = '\0';
+	return zt_parse_u64(text, UINT64_MAX, ret);
+}
+
+int zt_netns_tracked(uint64_t *ret_used, uint64_t *ret_max)
+{
+	return tracked("/proc/sys/net/netfilter/nf_conntrack_count", ret_used)
+		       ?: tracked("/proc/sys/net/netfilter/nf_conntrack_max", ret_max);
+}
+
+#define INITIAL_PIDNS 0xEFFFFFFC /* PROC_PID_INIT_INO of the kernel */
+
+bool zt_pidns_is_initial(void)
+{
+	struct stat mine;
+
+	return stat("/proc/self/ns/pid", &mine) == 0 && mine.st_ino == INITIAL_PIDNS;
 }
 
 bool zt_netns_is_initial(void)

@@ -271,3 +271,31 @@ void zt_format_thousands(uint64_t v, char buf[static 32])
 	}
 	buf[at] = '\0';
 }
+
+/* ---- JSON ---- */
+static void json_escape(struct zt_strbuf *out, unsigned char c)
+{
+	static const char letters[] = "\b\f\n\r\t\"\\", names[] = "bfnrt\"\\";
+	const char *at = c ? strchr(letters, c) : NULL;
+
+	if (at)
+		zt_strbuf_add(out, (char[]){'\\', names[at - letters]}, 2);
+	else
+		zt_strbuf_printf(out, "\\u%04X", c);
+}
+
+void zt_strbuf_json(struct zt_strbuf *out, const char *s)
+{
+	zt_strbuf_char(out, '"');
+	while (*s) {
+		size_t n = 0;
+
+		while (s[n] && (unsigned char)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\')
+			n++;
+		zt_strbuf_add(out, s, n);
+		s += n;
+		if (*s)
+			json_escape(out, (unsigned char)*s++);
+	}
+	zt_strbuf_char(out, '"');
+}

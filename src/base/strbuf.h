@@ -29,6 +29,9 @@ char *zt_strbuf_steal(struct zt_strbuf *b);	       /* caller frees; NULL when po
  * quotes/backslashes escaped: safe for terminals and logs whatever a hostile process was named. */
 void zt_strbuf_escaped(struct zt_strbuf *b, const char *s, size_t len);
 
+/* Appends s, which is UTF-8, as a JSON string, quotes included (RFC 8259). */
+void zt_strbuf_json(struct zt_strbuf *b, const char *s);
+
 bool zt_utf8_valid(const char *s, size_t len); /* RFC 3629: no overlongs, surrogates, > U+10FFFF */
 bool zt_str_eq(const char *a, const char *b);  /* NULL equals NULL only */
 /* Optimal string alignment distance, for "did you mean"; stops early above max (then returns max+1). */

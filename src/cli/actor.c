@@ -72,37 +72,15 @@ static void read_cgroups(struct zt_person *p)
 	}
 }
 
-static struct zt_file_id file_id(const struct zt_process *p)
-{
-	if (p->exe_deleted)
-		return (struct zt_file_id){0};
-	return (struct zt_file_id){
-		.dev = p->exe_dev, .ino = p->exe_ino, .ctime_sec = p->exe_ctime_sec, .ctime_nsec = p->exe_ctime_nsec};
-}
-
-static bool programs_count(const struct zt_ruleset *rs)
-{
-	for (size_t i = 0; rs && i < rs->n_subjects; i++)
-		if (rs->subjects[i]->n_exes || rs->subjects[i]->n_parents)
-			return true;
-	return !rs;
-}
-
 static void make_actor(struct zt_person *p, const struct zt_ruleset *rs)
 {
-	const struct zt_process *of = &p->process;
-
-	p->actor = (struct zt_actor){
-		.uid = of->uid, .gid = of->gid, .groups = of->groups, .n_groups = of->n_groups, .exe = file_id(of)};
-	if (p->n_parents)
-		p->actor.parent = file_id(&p->parents[0]);
-	zt_person_judge(p, rs);
+	p->actor = zt_actor_of(&p->process, p->n_parents ? &p->parents[0] : NULL, rs);
 	read_cgroups(p);
 }
 
 void zt_person_judge(struct zt_person *p, const struct zt_ruleset *rs)
 {
-	p->actor.known = p->process.pid && (p->actor.exe.ino || !programs_count(rs));
+	p->actor.known = p->process.pid && zt_actor_told(&p->actor, rs);
 }
 
 int zt_person_read(int pid, const struct zt_ruleset *rs, struct zt_person *ret)
@@ -116,6 +94,55 @@ int zt_person_read(int pid, const struct zt_ruleset *rs, struct zt_person *ret)
 	read_parents(ret);
 	make_actor(ret, rs);
 	return 0;
+}
+
+static bool is_same(const struct zt_process *p, const struct zt_event_end *e)
+{
+	uint64_t tick = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
+
+	return p->start_time == e->start / tick && p->exe_ino == e->exe.ino && p->exe_dev == e->exe.dev;
+}
+
+static int recorded(const struct zt_event_end *e, struct zt_person *ret)
+{
+	struct zt_process *p = &ret->process;
+	struct zt_exe_seen seen = {0};
+	bool named = e->how > ZT_HOW_NAME;
+
+	*p = (struct zt_process){.pid = e->pid,
+				 .uid = e->uid,
+				 .gid = e->gid,
+				 .exe = named ? zt_strdup(e->program) : NULL,
+				 .exe_deleted = e->deleted,
+				 .exe_dev = e->exe.dev,
+				 .exe_ino = e->exe.ino,
+				 .exe_ctime_sec = e->exe.ctime_sec,
+				 .exe_ctime_nsec = e->exe.ctime_nsec,
+				 .cgroup = zt_strdup(e->cgroup)};
+	memcpy(p->comm, e->comm, sizeof(p->comm));
+	if (!p->cgroup || (named && !p->exe))
+		return -ENOMEM;
+	if (named && zt_exe_lookup(NULL, e->program, true, &seen) == 0 && seen.ino == e->exe.ino &&
+	    seen.dev == e->exe.dev && seen.ctime_sec == e->exe.ctime_sec && seen.ctime_nsec == e->exe.ctime_nsec)
+		memcpy(ret->digest, seen.digest, sizeof(ret->digest));
+	make_actor(ret, NULL);
+	return read_container(ret);
+}
+
+int zt_person_of_event(const struct zt_event_end *e, struct zt_person *ret)
+{
+	int r;
+
+	*ret = (struct zt_person){0};
+	if (!e->known)
+		return 0;
+	if (zt_person_read(e->pid, NULL, ret) == 0 && is_same(&ret->process, e))
+		return zt_person_details(ret);
+	zt_person_done(ret);
+	r = recorded(e, ret);
+	if (r < 0)
+		zt_person_done(ret);
+	return r;
 }
 
 int zt_person_details(struct zt_person *p)
@@ -261,7 +288,9 @@ static void unknown_text(const struct zt_subject *s, const struct zt_person *p, 
 		zt_strbuf_escaped(out, p->process.exe, strlen(p->process.exe));
 		zt_strbuf_str(out, " has no name any more: unknown, whatever it is");
 	} else {
-		zt_strbuf_str(out, "program: cannot be told");
+		zt_strbuf_str(out, p->process.exe_deleted
+					   ? "program: deleted, or in memory only: unknown, whatever it is"
+					   : "program: cannot be told");
 	}
 }
 

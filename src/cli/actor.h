@@ -20,6 +20,8 @@ struct zt_person {
 };
 /* -ESRCH. rs: whether programs count at all (NULL: they do). */
 int zt_person_read(int pid, const struct zt_ruleset *rs, struct zt_person *ret);
+/* Of the record: the process itself where it lives and runs the same program, else what the record says of it (no groups, no parents). */
+int zt_person_of_event(const struct zt_event_end *e, struct zt_person *ret);
 int zt_person_details(struct zt_person *p);				/* digest and container too */
 void zt_person_judge(struct zt_person *p, const struct zt_ruleset *rs); /* was it read before rs was known? */
 void zt_person_done(struct zt_person *p);
@@ -50,6 +52,8 @@ struct zt_owners {
 	size_t n, cap;
 };
 int zt_netsocks_read(struct zt_netsocks *ret);
+/* Unix sockets that are bound to name (as a policy says it) and take connections or datagrams; of each only the inode. */
+int zt_unixsocks_read(const char *name, struct zt_netsocks *ret);
 void zt_netsocks_done(struct zt_netsocks *l);
 int zt_owners_read(const struct zt_netsocks *sockets, struct zt_owners *ret);
 void zt_owners_done(struct zt_owners *l);

@@ -37,12 +37,16 @@ static int start_all(struct run *run, struct zt_bench_result *results)
 		run->workers[i].fd = -1;
 	for (size_t i = 0; !r && i < run->n; i++) {
 		const struct zt_bench_variant *v = i < p->n_variants ? &p->variants[i] : NULL;
-		struct zt_bench_variant arg = v ? *v : (struct zt_bench_variant){.name = "none again"};
-		int e = zt_bench_worker_start(&run->workers[i], p->path, ZT_BENCH_UID, arg.load, &arg);
+		struct zt_bench_variant arg = v ? *v : (struct zt_bench_variant){.name = "none again", .refuses = true};
+		int e;
+
+		arg.path = p->path;
+		e = zt_bench_worker_start(&run->workers[i], p->path, ZT_BENCH_UID, arg.load, &arg);
 
 		(void)snprintf(results[i].name, sizeof(results[i].name), "%s", arg.name); /* all names are short */
 		results[i].rules = arg.rules;
 		results[i].usable = e == 0;
+		results[i].refuses = arg.refuses;
 	}
 	return r;
 }
@@ -108,7 +112,7 @@ static int measure_all(struct run *run, const struct zt_bench_result *results)
 		shuffle(order, run->n);
 		for (size_t i = 0; !r && i < run->n; i++)
 			for (int load = 0; !r && load < ZT_BENCH_N_LOADS; load++)
-				if (results[order[i]].usable)
+				if (results[order[i]].usable && (load < ZT_BENCH_DENIED || results[order[i]].refuses))
 					r = measure(run, order[i], (enum zt_bench_load)load, round);
 	}
 	return r;

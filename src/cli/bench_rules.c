@@ -5,6 +5,7 @@
 #include "base/proc.h"
 #include "base/strbuf.h"
 #include "cli/bench.h"
+#include "identity/identity.h"
 
 /*
  * The same policy for every variant: n - 1 rules of other users to other hosts, then the client's own. It is what a host of many
@@ -52,7 +53,46 @@ static int add_rule(struct zt_ruleset *rs, const char *name, uint32_t uid, const
 	return e ? e : zt_u32_ranges_add(&r->match.port, port_lo, port_hi);
 }
 
-int zt_bench_ruleset(unsigned n, struct zt_ruleset **ret)
+static int own_subject(struct zt_ruleset *rs, struct zt_rule *rule)
+{
+	char self[] = "/proc/self/exe", text[] = "the client"; /* copied */
+	struct zt_exe exe = {.path = self};
+	struct zt_exe_seen seen;
+	struct zt_subject who = {.text = text, .exes = &exe, .n_exes = 1};
+	struct zt_cgroup group = {0};
+	char path[32];
+	unsigned level = 0;
+	int r = zt_exe_lookup(NULL, exe.path, true, &seen);
+
+	zt_bench_group((int)getpid(), path);
+	r = r ? r : zt_cgroup_lookup(NULL, path, &group.id, &level);
+	if (r < 0)
+		return r;
+	exe.id = (struct zt_file_id){
+		.dev = seen.dev, .ino = seen.ino, .ctime_sec = seen.ctime_sec, .ctime_nsec = seen.ctime_nsec};
+	(void)snprintf(exe.digest, sizeof(exe.digest), "%s", seen.digest);
+	group.path = path;
+	group.level = level;
+	who.cgroups = &group;
+	who.n_cgroups = 1;
+	r = zt_u32_ranges_add(&who.uid, ZT_BENCH_UID, ZT_BENCH_UID);
+	r = r ? r : zt_ruleset_subject(rs, &who, &rule->match.from);
+	zt_u32_ranges_done(&who.uid);
+	return r;
+}
+
+static int server_subject(struct zt_ruleset *rs, struct zt_rule *rule)
+{
+	char text[] = "the server"; /* copied */
+	struct zt_subject who = {.text = text};
+	int r = zt_u32_ranges_add(&who.uid, 0, 0);
+
+	r = r ? r : zt_ruleset_subject(rs, &who, &rule->match.to);
+	zt_u32_ranges_done(&who.uid);
+	return r;
+}
+
+int zt_bench_ruleset(unsigned n, bool identity, enum zt_bench_path path, struct zt_ruleset **ret)
 {
 	static const char *const own[] = {"10.99.0.2", "127.0.0.1", NULL};
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
@@ -68,8 +108,13 @@ int zt_bench_ruleset(unsigned n, struct zt_ruleset **ret)
 	}
 	if (!r)
 		r = add_rule(rs, "bench", ZT_BENCH_UID, own, ZT_BENCH_PORT, ZT_BENCH_PORT + 1);
+	if (!r && identity)
+		r = own_subject(rs, &rs->rules[rs->n_rules - 1]);
+	if (!r && identity && path == ZT_BENCH_LOOPBACK)
+		r = server_subject(rs, &rs->rules[rs->n_rules - 1]);
 	if (!r) {
 		rs->generation = 1;
+		rs->settings.block = ZT_BLOCK_REJECT;
 		r = zt_ruleset_rehash(rs);
 	}
 	if (!r)
@@ -77,20 +122,56 @@ int zt_bench_ruleset(unsigned n, struct zt_ruleset **ret)
 	return r;
 }
 
-static int load_zt(void *arg)
+static int load_engine(const struct zt_engine *e, const struct zt_bench_variant *v, bool identity)
 {
-	const struct zt_bench_variant *v = arg;
+	static char group[32]; /* borrowed by the engine */
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	struct zt_image *img = NULL;
 	bool changed;
-	int r = zt_bench_ruleset(v->rules, &rs);
+	int r = zt_bench_ruleset(v->rules, identity, v->path, &rs);
 
+	zt_bench_group((int)getpid(), group);
+	zt_engine_cgroup(group);
 	if (!r)
-		r = zt_engine_nft.lower(rs, &img, NULL);
+		r = e->lower(rs, &img, NULL);
 	if (!r)
-		r = zt_engine_nft.commit(img, &changed, NULL);
-	zt_engine_nft.image_free(img);
+		r = e->commit(img, &changed, NULL);
+	if (img)
+		e->image_free(img);
 	return r;
+}
+
+static int load_zt(void *arg)
+{
+	return load_engine(&zt_engine_nft, arg, false);
+}
+
+static int load_labels(void *arg)
+{
+	return load_engine(&zt_engine_nft, arg, true);
+}
+
+static int load_bpf(void *arg)
+{
+	return load_engine(&zt_engine_bpf, arg, true);
+}
+
+static int load_hooks(void *arg)
+{
+	char group[32];
+
+	(void)arg;
+	zt_bench_group((int)getpid(), group);
+	return zt_bpf_floor(group, false);
+}
+
+static int load_storage(void *arg)
+{
+	char group[32];
+
+	(void)arg;
+	zt_bench_group((int)getpid(), group);
+	return zt_bpf_floor(group, true);
 }
 
 /* ---- the others ---- */
@@ -175,12 +256,16 @@ static int load_ipt_nft(void *arg)
 }
 
 static const struct zt_bench_variant variants[] = {
-	{"none", 0, NULL},
-	{"conntrack", 0, load_conntrack},
-	{"zt-segment", 10, load_zt},
-	{"nft linear", 10, load_linear},
-	{"iptables-legacy", 10, load_legacy},
-	{"iptables-nft", 10, load_ipt_nft},
+	{"none", 0, NULL, true, ZT_BENCH_LOOPBACK},
+	{"conntrack", 0, load_conntrack, false, ZT_BENCH_LOOPBACK},
+	{"empty hooks", 0, load_hooks, true, ZT_BENCH_LOOPBACK},
+	{"hooks, storage", 0, load_storage, true, ZT_BENCH_LOOPBACK},
+	{"zt-segment", 10, load_zt, true, ZT_BENCH_LOOPBACK},
+	{"nft labels", 10, load_labels, true, ZT_BENCH_LOOPBACK},
+	{"bpf", 10, load_bpf, true, ZT_BENCH_LOOPBACK},
+	{"nft linear", 10, load_linear, false, ZT_BENCH_LOOPBACK},
+	{"iptables-legacy", 10, load_legacy, false, ZT_BENCH_LOOPBACK},
+	{"iptables-nft", 10, load_ipt_nft, false, ZT_BENCH_LOOPBACK},
 };
 
 const struct zt_bench_variant *zt_bench_find(const char *name)

@@ -2,6 +2,7 @@
 #include "cli/bench.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -9,8 +10,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -18,6 +21,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/time.h"
+#include "identity/identity.h"
 
 #define SAMPLES 65536
 #define CLIENT_ADDR "10.99.0.1"
@@ -139,7 +143,7 @@ static void server(int ready)
 
 /* ---- client ---- */
 struct client {
-	struct sockaddr_in to, sink;
+	struct sockaddr_in to, sink, closed;
 	int echo_fd, sink_fd, udp_fd;
 	double samples[SAMPLES];
 	size_t n_samples;
@@ -166,6 +170,24 @@ static int connect_to(const struct sockaddr_in *a)
 static bool one_connect(struct client *c)
 {
 	int fd = connect_to(&c->to);
+	bool ok = fd >= 0;
+
+	zt_closep(&fd);
+	return ok;
+}
+
+static bool one_denied(struct client *c)
+{
+	int fd = connect_to(&c->closed);
+	bool refused = fd == -ECONNREFUSED;
+
+	zt_closep(&fd);
+	return refused;
+}
+
+static bool one_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool ok = fd >= 0;
 
 	zt_closep(&fd);
@@ -211,6 +233,10 @@ static bool one(struct client *c, enum zt_bench_load load, uint64_t *bytes)
 		return one_request(c);
 	case ZT_BENCH_STREAM:
 		return one_write(c, bytes);
+	case ZT_BENCH_DENIED:
+		return one_denied(c);
+	case ZT_BENCH_SOCKET:
+		return one_socket();
 	case ZT_BENCH_N_LOADS:
 		break;
 	}
@@ -254,6 +280,8 @@ static int client_open(struct client *c, enum zt_bench_path path)
 		.sin_family = AF_INET, .sin_port = htons(ZT_BENCH_PORT), .sin_addr.s_addr = inet_addr(addr)};
 	c->sink = c->to;
 	c->sink.sin_port = htons(ZT_BENCH_PORT + 1);
+	c->closed = c->to;
+	c->closed.sin_port = htons(ZT_BENCH_PORT + 2);
 	c->udp_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	c->echo_fd = connect_to(&c->to);
 	c->sink_fd = connect_to(&c->sink);
@@ -380,6 +408,50 @@ static int start_server(enum zt_bench_path path, pid_t *ret_pid)
 	return c ? 0 : -EIO;
 }
 
+/* ---- a control group and a bpf file system ---- */
+void zt_bench_group(int pid, char buf[static 32])
+{
+	(void)snprintf(buf, 32, "zt-bench-%d", pid);
+}
+
+static int group_file(int pid, const char *file, char buf[static 256])
+{
+	ZT_FREE char *mount = NULL;
+	char name[32];
+	int r = zt_cgroup_mount(&mount);
+
+	zt_bench_group(pid, name);
+	if (!r)
+		(void)snprintf(buf, 256, "%.200s/%s%s", mount, name, file);
+	return r;
+}
+
+/* Without either the bpf variants are not usable here, and the others are. */
+static void own_surroundings(void)
+{
+	char path[256];
+
+	if (group_file((int)getpid(), "", path) == 0 && mkdir(path, 0755) == 0 &&
+	    group_file((int)getpid(), "/cgroup.procs", path) == 0) {
+		ZT_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+		(void)(fd < 0 || zt_write_all(fd, "0", 1));
+	}
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0)
+		(void)mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700");
+}
+
+/* The server ends a moment after its client. */
+static void remove_group(int pid)
+{
+	char path[256];
+
+	if (group_file(pid, "", path) < 0)
+		return;
+	for (int i = 0; i < 200 && rmdir(path) < 0 && errno == EBUSY; i++)
+		(void)usleep(2000);
+}
+
 static void pair_process(int fd, enum zt_bench_path path, uint32_t uid, int (*load)(void *), void *arg)
 {
 	pid_t pid;
@@ -391,9 +463,14 @@ static void pair_process(int fd, enum zt_bench_path path, uint32_t uid, int (*lo
 		_exit(1);
 	fd = 3;
 	(void)close_range(4, ~0U, 0);
+	/* Over a network device the server is another host, which no policy of this one is about. */
+	if (path == ZT_BENCH_LOOPBACK)
+		own_surroundings();
 	r = unshare(CLONE_NEWNET) < 0 ? -errno : loopback_up();
 	if (!r)
 		r = start_server(path, &pid);
+	if (path != ZT_BENCH_LOOPBACK)
+		own_surroundings();
 	if (r < 0) {
 		(void)zt_write_all(fd, &r, sizeof(r)); /* the reader sees the end of the pipe otherwise */
 		_exit(1);
@@ -440,6 +517,7 @@ void zt_bench_worker_stop(struct zt_bench_worker *w)
 		(void)kill(w->pid, SIGKILL); /* its server dies with it */
 		while (waitpid(w->pid, NULL, 0) < 0 && errno == EINTR)
 			;
+		remove_group(w->pid);
 	}
 	w->pid = 0;
 }

@@ -12,6 +12,8 @@
 #include "apply/apply.h"
 #include "base/strbuf.h"
 #include "event/event.h"
+#include "event/journal.h"
+#include "event/seen.h"
 
 enum zt_exit {
 	ZT_EXIT_OK = 0,
@@ -69,10 +71,19 @@ enum zt_opt {
 	ZT_OPT_PID,
 	ZT_OPT_TO_PID,
 	ZT_OPT_AGAINST,
+	ZT_OPT_PACKETS,
+	ZT_OPT_SEED,
 	ZT_OPT_REVOKE,
 	ZT_OPT_RULE,
 	ZT_OPT_LABEL,
 	ZT_OPT_ALLOWED,
+	ZT_OPT_KIND,
+	ZT_OPT_INTERVAL,
+	ZT_OPT_COUNT_OF,
+	ZT_OPT_UNTIL,
+	ZT_OPT_FORMAT,
+	ZT_OPT_FOR,
+	ZT_OPT_DENIED,
 	ZT_OPT_COUNT,
 };
 
@@ -101,6 +112,7 @@ enum {
 	ZT_VERB_JSON = 1,   /* has a JSON form */
 	ZT_VERB_POLICY = 2, /* its argument is a policy file; --config names it too */
 	ZT_VERB_KERNEL = 4, /* touches the kernel: needs an engine and, but for the memory engine, root */
+	ZT_VERB_READS = 16, /* changes nothing: members of the group zt-segment too, through zt-segmentd */
 	ZT_VERB_HIDDEN = 8, /* not in the short list of --help */
 };
 
@@ -120,6 +132,11 @@ struct zt_verb {
 		const char *doc; /* NULL = the option's own */
 	} opts[12];
 	unsigned n_opts;
+	struct {
+		enum zt_opt opt;
+		const char
+			*words; /* with this verb a shell offers these for that option; NULL: what it offers with all */
+	} other;
 	struct {
 		int code;
 		const char *text;
@@ -149,6 +166,8 @@ struct zt_cli {
 	const char *instance;
 	char *state_dir;
 	const struct zt_engine *engine; /* set by zt_cli_engine() */
+	bool engine_active;		/* nobody chose it: it enforces here */
+	bool member;			/* not root: what the engine says comes from zt-segmentd */
 	struct zt_diags diags;
 	bool keep_diags; /* they become part of the JSON result: nothing prints them */
 	unsigned width;
@@ -161,8 +180,6 @@ void zt_cli_done(struct zt_cli *c);
 #define zt_opt(c, o) ((c)->args.value[ZT_OPT_##o])
 /* The engine asked for, else the one that enforces here now, else the first usable. An exit code. */
 int zt_cli_engine(struct zt_cli *c);
-/* The engine (but skip) that holds something of ours now, damaged or not; NULL. */
-const struct zt_engine *zt_cli_active_engine(const char *instance, const struct zt_engine *skip);
 int zt_cli_engine_or_nft(struct zt_cli *c); /* for what touches no kernel: asked for, else nft */
 struct zt_apply_ctx zt_cli_apply_ctx(struct zt_cli *c);
 const char *zt_cli_policy_path(const struct zt_cli *c);
@@ -180,6 +197,33 @@ void zt_cli_add_lines(struct zt_cli *c, struct zt_ruleset *rs);
 /* One line of progress, "[INFO] 2024-12-27T10:00:00Z …". */
 void zt_cli_info(struct zt_cli *c, const char *fmt, ...) ZT_PRINTF(2, 3);
 
+/* A descriptor that becomes readable on Ctrl-C or SIGTERM, which no longer end the process; or -1 and errno. */
+int zt_cli_signals(void);
+
+/* ---- pastevents.c ---- */
+char *zt_cli_journal_path(const struct zt_cli *c);	       /* NULL on ENOMEM */
+int zt_cli_journal(struct zt_cli *c, struct zt_journal **ret); /* read-only. Exit code; says when there is none */
+/* --since, or what stands for it ("24h", NULL = everything). Exit code */
+int zt_cli_kinds(struct zt_cli *c, uint32_t *ret); /* --kind: bits; not written when it is not given */
+int zt_cli_event_user(struct zt_cli *c, bool *ret_has, uint32_t *ret); /* --user: a name or a number */
+int zt_cli_since(struct zt_cli *c, const char *otherwise, zt_usec *ret);
+int zt_cli_time(struct zt_cli *c, enum zt_opt opt, const char *otherwise, zt_usec *ret); /* the same of any option */
+
+int zt_cli_no_journal(struct zt_cli *c);	    /* exit code; says so */
+int zt_cli_no_event(struct zt_cli *c, uint64_t id); /* the same */
+
+/* ---- member.c: not root, through zt-segmentd ---- */
+bool zt_cli_is_member(
+	const struct zt_cli *c); /* not root, and the state folder is closed to us: perhaps a member of the group */
+int zt_cli_member_engine(struct zt_cli *c); /* c->engine is one that can only be read. Exit code */
+/* After zt_cli_member_engine(): drift (without rules), when the newest generation was settled, whether one waits. false: drift is not known. */
+bool zt_cli_member_state(struct zt_drift *ret, zt_usec *ret_settled, bool *ret_pending);
+/* Events that fit q (time, kinds, uid, pid, after), in the order of ids, or with reverse the newest of them; q->after goes on. fn ends it with a value
+ * other than 0. Exit code */
+typedef int (*zt_member_event_fn)(void *arg, uint64_t id, const struct zt_activity *a);
+int zt_cli_member_events(struct zt_cli *c, struct zt_journal_query *q, zt_member_event_fn fn, void *arg);
+int zt_cli_member_event(struct zt_cli *c, uint64_t id, struct zt_activity *ret, struct zt_seen_often *ret_seen);
+
 /* ---- out.c ---- */
 enum zt_colour { ZT_PLAIN, ZT_BOLD, ZT_RED, ZT_GREEN, ZT_YELLOW, ZT_DIM };
 const char *zt_colour(const struct zt_cli *c, enum zt_colour k); /* an escape sequence or "" */
@@ -190,6 +234,7 @@ void zt_cli_bullet(FILE *f, const char *text, unsigned width); /* "  - text", wr
 void zt_cli_puts_escaped(FILE *f, const char *s);
 /* "5 minutes ago"-like short age: "42s", "12m", "3h", "5d". */
 void zt_age_format(zt_usec age, char buf[static 16]);
+void zt_amount_text(double v, char buf[static 16]);    /* "999", "1.2K", "3.4M" */
 void zt_uid_text(uint32_t uid, struct zt_strbuf *out); /* "web-user (UID 1001)" or "UID 4711" */
 
 /* ---- ruletext.c: rules for people; texts of the policy when the rule still has them, else from the match ---- */
@@ -217,8 +262,9 @@ struct zt_target {
 	uint8_t proto;
 	uint16_t port;
 	bool has_port;
+	char unix_name[ZT_UNIX_NAME_MAX + 1]; /* then nothing else */
 };
-/* "127.0.0.1:6379/tcp", "[::1]:53/udp", ":22", "10.0.0.1/icmp", "db.example:5432"; 0 or -EINVAL. Default protocol tcp. */
+/* "unix:/run/x.sock", "127.0.0.1:6379/tcp", "[::1]:53/udp", ":22", "10.0.0.1/icmp", "db.example:5432"; 0 or -EINVAL. Default protocol tcp. */
 int zt_target_parse(const char *s, struct zt_target *ret);
 void zt_flow_text(const struct zt_flow *f, struct zt_strbuf *out); /* "web-user (UID 1001) -> 127.0.0.1:6379/tcp" */
 struct json_t *zt_flow_json(const struct zt_flow *f);
@@ -293,6 +339,9 @@ struct json_t *zt_diff_json(const struct zt_diff *d, const struct zt_ruleset *be
 /* ---- events.c: shared by blocked and report ---- */
 int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, char **ret_prefix); /* exit code */
 bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e);
+/* Ctrl-C ends the watching and not the program, from now on: what was seen is summed up. A second one ends it. */
+void zt_cli_catch_end(void);
+bool zt_cli_stopped(void);						/* it came */
 int zt_cli_next_event(struct zt_event_source *s, struct zt_event *ret); /* 1; 0: the end, or Ctrl-C came; -errno */
 /* All of the past, or with --follow until Ctrl-C. Exit code; *ret_source: "the journal", a path, … */
 int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source);
@@ -300,8 +349,21 @@ void zt_cli_no_past_hint(struct zt_cli *c); /* why nothing may have been found *
 struct json_t *zt_event_json(const struct zt_event *e);
 void zt_event_to_text(const struct zt_event *e, struct zt_strbuf *out); /* "127.0.0.1:6379/tcp" */
 void zt_event_who_text(const struct zt_event *e, struct zt_strbuf *out);
+/* "web-user (UID 1001) /usr/bin/curl in web.service (is @web)", what is known of it. */
+void zt_event_end_text(const struct zt_event_end *e, bool user, struct zt_strbuf *out);
+/* Says what is missing of the past, beyond these counts. */
+void zt_cli_event_losses(struct zt_cli *c, const struct zt_event_source *s, uint64_t lost, uint64_t suppressed);
 struct json_t *zt_group_json(const struct zt_event_group *g);
 struct json_t *zt_patterns_json(const struct zt_event_groups *g);
+
+/* ---- cmd_reload.c: zt-segmentd ---- */
+/* Its answer to a request without arguments; -errno as zt_control_call(). */
+int zt_cli_daemon(struct zt_cli *c, const char *request, zt_usec timeout, struct json_t **ret);
+/* Adds to its status how long an answer takes ("answers_usec"). */
+void zt_daemon_measure(struct zt_cli *c, struct json_t *status);
+void zt_daemon_line(const struct json_t *status, struct zt_strbuf *out);	/* "Daemon: pid 12, up 3h, …" */
+bool zt_daemon_reload_line(const struct json_t *status, struct zt_strbuf *out); /* false: none yet */
+void zt_daemon_details(struct zt_cli *c, const struct json_t *status);
 
 /* ---- cmd_*.c: one a verb; all return an exit code ---- */
 int zt_cmd_check(struct zt_cli *c);
@@ -317,11 +379,19 @@ int zt_cmd_rollback(struct zt_cli *c);
 int zt_cmd_flush(struct zt_cli *c);
 int zt_cmd_refresh(struct zt_cli *c);
 int zt_cmd_restore(struct zt_cli *c);
+int zt_cmd_reload(struct zt_cli *c);
 int zt_cmd_status(struct zt_cli *c);
 int zt_cmd_why(struct zt_cli *c);
 int zt_cmd_who(struct zt_cli *c);
 int zt_cmd_blocked(struct zt_cli *c);
 int zt_cmd_report(struct zt_cli *c);
+int zt_cmd_journal(struct zt_cli *c);
+int zt_cmd_events(struct zt_cli *c);
+int zt_cmd_top(struct zt_cli *c);
+int zt_cmd_stats(struct zt_cli *c);
+int zt_cmd_learn(struct zt_cli *c);
+int zt_cmd_whatif(struct zt_cli *c);
+int zt_cmd_unused(struct zt_cli *c);
 int zt_cmd_history(struct zt_cli *c);
 int zt_cmd_drift(struct zt_cli *c);
 int zt_cmd_prove(struct zt_cli *c);

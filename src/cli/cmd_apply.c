@@ -157,9 +157,8 @@ static int apply_ruleset(struct zt_cli *c, const struct zt_policy *p, struct zt_
 /* Two engines at once would enforce both policies, and nobody could tell which of them denied. */
 static int refuse_second_engine(struct zt_cli *c)
 {
-	const struct zt_engine *other = !strcmp(c->engine->name, "memory")
-						? NULL
-						: zt_cli_active_engine(c->instance, c->engine);
+	const struct zt_engine *other = !strcmp(c->engine->name, "memory") ? NULL
+									   : zt_engine_active(c->instance, c->engine);
 
 	if (!other)
 		return 0;

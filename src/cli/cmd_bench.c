@@ -13,15 +13,27 @@ struct bench_choice {
 	bool full_only;
 };
 static const struct bench_choice choices[] = {
-	{"conntrack", 0, false},	 {"zt-segment", 10, false},	   {"zt-segment", 1000, true},
-	{"zt-segment", 10000, false},	 {"zt-segment", 100000, true},	   {"nft linear", 10, true},
-	{"nft linear", 1000, false},	 {"nft linear", 10000, true},	   {"iptables-legacy", 10, true},
-	{"iptables-legacy", 1000, true}, {"iptables-legacy", 10000, true}, {"iptables-nft", 10, true},
-	{"iptables-nft", 1000, false},	 {"iptables-nft", 10000, true},
+	{"conntrack", 0, false},
+	{"empty hooks", 0, false},
+	{"hooks, storage", 0, false},
+	{"zt-segment", 10, false},
+	{"zt-segment", 10000, false},
+	{"zt-segment", 100000, true},
+	{"nft labels", 10, true},
+	{"nft labels", 10000, false},
+	{"nft labels", 100000, true},
+	{"bpf", 10, false},
+	{"bpf", 10000, false},
+	{"bpf", 100000, true},
+	{"nft linear", 1000, false},
+	{"nft linear", 10000, true},
+	{"iptables-nft", 1000, false},
+	{"iptables-nft", 10000, true},
+	{"iptables-legacy", 10000, true},
 };
 #define VARIANTS_MAX ZT_ARRAY_SIZE(choices)
 
-static const char *const loads[] = {"connect", "udp", "request", "stream"};
+static const char *const loads[] = {"connect", "udp", "request", "stream", "denied", "socket"};
 _Static_assert(ZT_ARRAY_SIZE(loads) == ZT_BENCH_N_LOADS, "one name a load");
 
 static void progress(void *arg, const char *line)
@@ -51,7 +63,7 @@ static json_t *result_json(const struct zt_bench_result *r)
 {
 	json_t *o = json_pack("{s:s, s:i, s:b}", "variant", r->name, "rules", (int)r->rules, "usable", r->usable);
 
-	for (int i = 0; o && r->usable && i < ZT_BENCH_N_LOADS; i++)
+	for (int i = 0; o && r->usable && i < (r->refuses ? ZT_BENCH_N_LOADS : ZT_BENCH_DENIED); i++)
 		(void)json_object_set_new(o, loads[i], /* a missing part shows as missing */
 					  json_pack("{s:f, s:f, s:f, s:f}", "rate", r->rate[i], "p50", r->p50[i], "p99",
 						    r->p99[i], "added_ns", r->ns[i]));
@@ -73,14 +85,14 @@ static json_t *path_json(const struct zt_bench_result *results, size_t n, const 
 
 static int add_row(struct zt_table *t, const struct zt_bench_result *r)
 {
-	char rules[16], cells[5][24];
-	const char *row[] = {r->name, rules, cells[0], cells[1], cells[2], cells[3], cells[4]};
+	char rules[16], cells[6][24];
+	const char *row[] = {r->name, rules, cells[0], cells[1], cells[2], cells[3], cells[4], cells[5]};
 
 	rules[0] = '\0';
 	if (r->rules)
 		(void)snprintf(rules, sizeof(rules), "%u", r->rules);
 	if (!r->usable) {
-		for (int i = 0; i < 5; i++)
+		for (int i = 0; i < 6; i++)
 			(void)snprintf(cells[i], sizeof(cells[i]), "-");
 		return zt_table_row(t, row);
 	}
@@ -89,6 +101,7 @@ static int add_row(struct zt_table *t, const struct zt_bench_result *r)
 	(void)snprintf(cells[2], sizeof(cells[2]), "%.0f", r->ns[ZT_BENCH_UDP]);
 	(void)snprintf(cells[3], sizeof(cells[3]), "%.2f", r->rate[ZT_BENCH_REQUEST]);
 	(void)snprintf(cells[4], sizeof(cells[4]), "%.2f", r->rate[ZT_BENCH_STREAM]);
+	(void)snprintf(cells[5], sizeof(cells[5]), r->refuses ? "%.2f" : "-", r->p50[ZT_BENCH_DENIED]);
 	return zt_table_row(t, row);
 }
 
@@ -96,9 +109,9 @@ static int print_path(struct zt_cli *c, const char *title, const struct zt_bench
 		      const struct zt_bench_slice *base)
 {
 	static const struct zt_table_column cols[] = {
-		{"Ruleset", 15, false, true}, {"Rules", 6, true, false},   {"Conn/s", 6, true, false},
-		{"p50", 5, true, false},      {"UDP +ns", 7, true, false}, {"Req/s", 6, true, false},
-		{"Stream", 6, true, false},
+		{"Ruleset", 15, false, true}, {"Rules", 6, true, false},  {"Conn", 5, true, false},
+		{"p50", 5, true, false},      {"UDP ns", 6, true, false}, {"Req/s", 6, true, false},
+		{"Stream", 6, true, false},   {"Denied", 6, true, false},
 	};
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(cols, ZT_ARRAY_SIZE(cols));
 	char head[128];
@@ -119,7 +132,7 @@ static int run_path(struct zt_cli *c, bool full, enum zt_bench_path path, const 
 	struct zt_bench_slice base[ZT_BENCH_N_LOADS];
 	struct zt_bench_plan p = {.path = path,
 				  .slice_msec = full ? 130 : 60,
-				  .rounds = full ? 7 : 3,
+				  .rounds = full ? 5 : 3,
 				  .variants = variants,
 				  .progress = progress,
 				  .progress_arg = c};

@@ -10,23 +10,37 @@
 
 /* ---- one line an event ---- */
 
+/* Who: the address of another host, the user and, of the record, all else. */
+static void sender_text(const struct zt_event *e, struct zt_strbuf *out)
+{
+	zt_event_who_text(e, out);
+	if (e->number && e->sender.known) {
+		zt_strbuf_char(out, ' ');
+		zt_event_end_text(&e->sender, false, out);
+	} else if (*e->program) {
+		zt_strbuf_char(out, ' ');
+		zt_strbuf_escaped(out, e->program, strlen(e->program));
+	}
+}
+
 static void print_line(struct zt_cli *c, const struct zt_event *e)
 {
-	ZT_STRBUF struct zt_strbuf who = {0}, to = {0};
+	ZT_STRBUF struct zt_strbuf from = {0}, to = {0}, reason = {0};
 	char when[32] = "-";
 
 	if (e->when)
 		zt_time_format(e->when, when);
-	zt_event_who_text(e, &who);
+	sender_text(e, &from);
 	zt_event_to_text(e, &to);
-	fprintf(c->out, "%-20s  %s%-8s%s  %s", when, zt_colour(c, e->kind == ZT_EVENT_BLOCKED ? ZT_RED : ZT_YELLOW),
-		e->kind == ZT_EVENT_BLOCKED ? "blocked" : "observed", zt_colour(c, ZT_PLAIN), zt_strbuf_cstr(&who));
-	if (*e->program) {
-		fputs(" ", c->out);
-		zt_cli_puts_escaped(c->out, e->program);
+	if (e->number && e->receiver.known) {
+		zt_strbuf_char(&to, ' ');
+		zt_event_end_text(&e->receiver, true, &to);
 	}
-	fprintf(c->out, " -> %s%s%s", zt_strbuf_cstr(&to), *e->rule ? "  by " : "", e->rule);
-	fputc('\n', c->out);
+	zt_event_reason_text(e, &reason);
+	fprintf(c->out, "%-20s  %s%-8s%s  %s -> %s%s%s%s%s\n", when,
+		zt_colour(c, e->kind == ZT_EVENT_BLOCKED ? ZT_RED : ZT_YELLOW),
+		e->kind == ZT_EVENT_BLOCKED ? "blocked" : "observed", zt_colour(c, ZT_PLAIN), zt_strbuf_cstr(&from),
+		zt_strbuf_cstr(&to), *e->rule ? "  by " : "", e->rule, reason.len ? "  " : "", zt_strbuf_cstr(&reason));
 }
 
 static void print_event(struct zt_cli *c, const struct zt_event *e, const char *prefix)
@@ -56,17 +70,15 @@ static int print_events(struct zt_cli *c, bool follow)
 	ZT_CLEANUP(zt_event_groups_done) struct zt_event_groups g = {0};
 	ZT_FREE char *prefix = NULL;
 	struct zt_event e;
-	uint64_t lost = 0;
+	uint64_t lost = 0, suppressed = 0;
 	int r, code = zt_cli_events(c, follow, &s, &prefix);
 
 	if (code)
 		return code;
 	while ((r = zt_cli_next_event(s, &e)) > 0) {
-		if (zt_event_lost(s) > lost && !c->quiet)
-			fprintf(c->err,
-				"zt-segment: %llu or more events were lost: they came faster than they could be read\n",
-				(unsigned long long)(zt_event_lost(s) - lost));
+		zt_cli_event_losses(c, s, lost, suppressed);
 		lost = zt_event_lost(s);
+		suppressed = zt_event_suppressed(s);
 		if (!zt_cli_event_wanted(c, &e))
 			continue;
 		print_event(c, &e, prefix);
@@ -76,6 +88,7 @@ static int print_events(struct zt_cli *c, bool follow)
 		if (r < 0)
 			break;
 	}
+	zt_cli_event_losses(c, s, lost, suppressed);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	if (!g.n || c->json || c->quiet || zt_opt(c, RAW))
@@ -129,6 +142,12 @@ static void add_group(struct zt_table *t, const struct zt_event_group *g, bool p
 
 	short_who(&g->sample, &who);
 	zt_event_to_text(&g->sample, &to);
+	if (*g->sample.receiver.program) { /* its name alone: the table is narrow */
+		const char *name = strrchr(g->sample.receiver.program, '/');
+
+		zt_strbuf_char(&to, ' ');
+		zt_strbuf_str(&to, name ? name + 1 : g->sample.receiver.program);
+	}
 	if (g->sample.kind == ZT_EVENT_OBSERVED)
 		zt_strbuf_str(&to, " *");
 	zt_format_thousands(g->count, count);
@@ -208,8 +227,9 @@ static int groups_json(struct zt_cli *c, struct zt_event_groups *g, const char *
 		qsort(g->items, g->n, sizeof(*g->items), by_user_then_count);
 	for (size_t i = 0; i < g->n; i++)
 		(void)json_array_append_new(a, zt_group_json(&g->items[i])); /* a failed one is left out */
-	return zt_cli_json(c, json_pack("{s:o, s:I, s:o, s:I}", "source", zt_json_text(source), "total",
-					(json_int_t)g->total, "groups", a, "not_grouped", (json_int_t)g->overflowed));
+	return zt_cli_json(c, json_pack("{s:o, s:I, s:o, s:I, s:I, s:I}", "source", zt_json_text(source), "total",
+					(json_int_t)g->total, "groups", a, "not_grouped", (json_int_t)g->overflowed,
+					"lost", (json_int_t)g->lost, "suppressed", (json_int_t)g->suppressed));
 }
 
 static int groups(struct zt_cli *c)

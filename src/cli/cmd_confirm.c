@@ -90,7 +90,7 @@ int zt_cmd_refresh(struct zt_cli *c)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	bool changed = false;
-	int r = zt_refresh(&ctx, &changed, &c->diags);
+	int r = zt_refresh(&ctx, NULL, &changed, &c->diags);
 
 	if (r == -ENOENT && !c->diags.errors) {
 		fprintf(c->err, "zt-segment: nothing is meant to be in force, so there is nothing to refresh\n");

@@ -9,7 +9,7 @@ int zt_cmd_flush(struct zt_cli *c)
 	int r = zt_flush(&ctx, &c->diags);
 
 	if (r >= 0 && !zt_opt(c, ENGINE)) { /* all of ours, whichever engine put it there */
-		ctx.engine = zt_cli_active_engine(c->instance, c->engine);
+		ctx.engine = zt_engine_active(c->instance, c->engine);
 		r = ctx.engine ? zt_flush(&ctx, &c->diags) : 0;
 	}
 	if (r < 0)

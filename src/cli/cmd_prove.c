@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "cli/cli.h"
+#include "cli/live.h"
 #include "ruleset/equiv.h"
 
 struct proof {				 /* one comparison */
@@ -47,23 +48,41 @@ static json_t *proof_json(const struct proof *p)
 
 	if (!p->r && !p->e.equal)
 		(void)json_object_set_new(j, "counterexample", /* a failed set leaves a key out */
-					  json_pack("{s:o, s:o, s:o}", "flow", zt_flow_json(&p->e.flow), "left",
-						    zt_decision_json(p->a, &p->e.a), "right",
-						    zt_decision_json(p->b, &p->e.b)));
+					  json_pack("{s:b, s:o, s:o, s:o}", "smallest", (int)p->e.smallest, "flow",
+						    zt_flow_json(&p->e.flow), "left", zt_decision_json(p->a, &p->e.a),
+						    "right", zt_decision_json(p->b, &p->e.b)));
 	return j;
 }
 
-static int report_json(struct zt_cli *c, const struct proof *proofs, size_t n, const struct zt_ruleset *live)
-{
-	json_t *list = json_array();
-	bool all = true;
+struct proved {
+	struct proof proofs[2];
+	size_t n;
+	const struct zt_ruleset *kernel; /* NULL: nothing is enforced, and only probes were asked for */
+	struct zt_live live;
+	bool probes; /* were asked for */
+};
 
-	for (size_t i = 0; i < n; i++) {
-		(void)json_array_append_new(list, proof_json(&proofs[i])); /* one that fails is left out */
-		all = all && holds(&proofs[i]);
-	}
-	return zt_cli_json(c, json_pack("{s:s, s:I, s:b, s:o}", "engine", c->engine->name, "generation",
-					(json_int_t)live->generation, "proved", (int)all, "proofs", list));
+static bool all_hold(const struct proved *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (!holds(&p->proofs[i]))
+			return false;
+	return !p->probes || p->live.agree;
+}
+
+static int report_json(struct zt_cli *c, const struct proved *p)
+{
+	json_t *list = json_array(), *j;
+
+	for (size_t i = 0; i < p->n; i++)
+		(void)json_array_append_new(list, proof_json(&p->proofs[i])); /* one that fails is left out */
+	j = json_pack("{s:b, s:o}", "proved", (int)all_hold(p), "proofs", list);
+	if (p->kernel)
+		(void)json_object_update_new(j, json_pack("{s:s, s:I}", "engine", c->engine->name, "generation",
+							  (json_int_t)p->kernel->generation)); /* as above */
+	if (p->probes)
+		(void)json_object_set_new(j, "live", zt_live_json(&p->live)); /* as above */
+	return zt_cli_json(c, j);
 }
 
 /* ---- text ---- */
@@ -121,8 +140,8 @@ static void proof_text(struct zt_cli *c, const struct proof *p)
 			zt_colour(c, ZT_PLAIN), classes);
 		return;
 	}
-	fprintf(c->out, "%sNOT EQUIVALENT%s, for example for this flow:\n", zt_colour(c, ZT_RED),
-		zt_colour(c, ZT_PLAIN));
+	fprintf(c->out, "%sNOT EQUIVALENT%s, %s:\n", zt_colour(c, ZT_RED), zt_colour(c, ZT_PLAIN),
+		p->e.smallest ? "the smallest flow that shows it" : "for example for this flow");
 	zt_flow_text(&p->e.flow, &flow);
 	fprintf(c->out, "    %s (%s%s)\n", zt_strbuf_cstr(&flow), zt_direction_name(p->e.flow.dir),
 		p->e.flow.loopback ? ", on loopback" : "");
@@ -130,23 +149,23 @@ static void proof_text(struct zt_cli *c, const struct proof *p)
 	decision_line(c, p->right, p->b, &p->e.b);
 }
 
-static int report(struct zt_cli *c, const struct proof *proofs, size_t n, const struct zt_ruleset *live)
+static int report(struct zt_cli *c, const struct proved *p)
 {
-	bool all = true;
 	int code = 0;
 
 	zt_cli_flush_diags(c);
-	for (size_t i = 0; i < n; i++)
-		all = all && holds(&proofs[i]);
 	if (c->json) {
-		code = report_json(c, proofs, n, live);
-	} else {
-		fprintf(c->out, "Generation %llu, %s engine, %zu rules\n", (unsigned long long)live->generation,
-			c->engine->name, live->n_rules);
-		for (size_t i = 0; i < n; i++)
-			proof_text(c, &proofs[i]);
+		code = report_json(c, p);
+		return code ?: all_hold(p) ? ZT_EXIT_OK : ZT_EXIT_FAILED;
 	}
-	return code ?: all ? ZT_EXIT_OK : ZT_EXIT_FAILED;
+	if (p->kernel)
+		fprintf(c->out, "Generation %llu, %s engine, %zu rules\n", (unsigned long long)p->kernel->generation,
+			c->engine->name, p->kernel->n_rules);
+	for (size_t i = 0; i < p->n; i++)
+		proof_text(c, &p->proofs[i]);
+	if (p->probes)
+		zt_live_text(c, &p->live);
+	return all_hold(p) ? ZT_EXIT_OK : ZT_EXIT_FAILED;
 }
 
 static int against(struct zt_cli *c, const char *name, const struct zt_ruleset *rs, struct zt_ruleset **ret)
@@ -155,41 +174,65 @@ static int against(struct zt_cli *c, const char *name, const struct zt_ruleset *
 	int r;
 
 	if (!e)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5005, "nft, iptables and memory are engines",
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5005, "nft, bpf, iptables and memory are engines",
 				    "there is no engine \"%s\"", name);
 	r = zt_engine_scratch(e, rs, ret, &c->diags);
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
-int zt_cmd_prove(struct zt_cli *c)
+/* The kernel against the policy, and against another engine. */
+static int compare_kernel(struct zt_cli *c, struct proved *p, struct zt_ruleset *kernel, struct zt_ruleset **policy,
+			  struct zt_ruleset **other)
 {
-	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *live = NULL, *policy = NULL, *other = NULL;
-	struct proof proofs[2] = {{"policy with kernel", "the policy", "the kernel", NULL, NULL, {0}, 0},
-				  {"kernel with other engine", "the kernel", "the other engine", NULL, NULL, {0}, 0}};
-	ZT_FREE char *label = NULL;
-	size_t n = 1;
-	int code = zt_cli_raise(c, &live);
+	int code = meant(c, kernel, policy);
 
-	if (code == ZT_EXIT_INACTIVE)
-		return zt_cli_error(c, code, 5016, "\"zt-segment apply FILE\" enforces a policy",
-				    "nothing is enforced: there is nothing to prove");
-	if (!code)
-		code = meant(c, live, &policy);
 	if (code)
 		return code;
-	zt_cli_add_lines(c, live);
-	proofs[0].a = policy;
-	proofs[0].b = proofs[1].a = live;
-	compare(&proofs[0]);
-	if (zt_opt(c, AGAINST)) {
-		code = against(c, zt_opt(c, AGAINST), policy, &other);
-		if (code)
-			return code;
-		label = zt_asprintf("the %s engine", zt_opt(c, AGAINST));
-		proofs[1].right = label ? label : "the other engine";
-		proofs[1].b = other;
-		compare(&proofs[1]);
-		n = 2;
+	zt_cli_add_lines(c, kernel);
+	p->kernel = kernel;
+	p->proofs[0] = (struct proof){"policy with kernel", "the policy", "the kernel", *policy, kernel, {0}, 0};
+	compare(&p->proofs[p->n++]);
+	if (!zt_opt(c, AGAINST))
+		return 0;
+	code = against(c, zt_opt(c, AGAINST), *policy, other);
+	if (code)
+		return code;
+	p->proofs[1] =
+		(struct proof){"kernel with other engine", "the kernel", "the other engine", kernel, *other, {0}, 0};
+	compare(&p->proofs[p->n++]);
+	return 0;
+}
+
+static int prove(struct zt_cli *c, struct proved *p)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *kernel = NULL, *policy = NULL, *other = NULL;
+	bool named = c->args.n_pos || zt_opt(c, CONFIG), live = zt_opt(c, PACKETS) != NULL;
+	ZT_FREE char *label = zt_opt(c, AGAINST) ? zt_asprintf("the %s engine", zt_opt(c, AGAINST)) : NULL;
+	int code = zt_cli_raise(c, &kernel);
+
+	if (code == ZT_EXIT_INACTIVE && !(live && named))
+		return zt_cli_error(c, code, 5016, "\"zt-segment apply FILE\" enforces a policy",
+				    "nothing is enforced: there is nothing to prove");
+	if (code != ZT_EXIT_INACTIVE)
+		code = code ?: compare_kernel(c, p, kernel, &policy, &other);
+	else
+		code = 0;
+	if (!code && live) {
+		p->probes = true;
+		code = zt_prove_live(c, kernel, &p->live);
 	}
-	return report(c, proofs, n, live);
+	if (label)
+		p->proofs[1].right = label;
+	code = code ?: report(c, p);
+	zt_live_done(&p->live);
+	return code;
+}
+
+int zt_cmd_prove(struct zt_cli *c)
+{
+	struct proved p = {0};
+
+	if (zt_opt(c, SEED) && !zt_opt(c, PACKETS))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5052, NULL, "--seed is for --packets");
+	return prove(c, &p);
 }

@@ -50,19 +50,34 @@ static struct user next_user(const struct zt_event_groups *g, size_t first)
 	return u;
 }
 
+static void programs(struct zt_cli *c, const struct zt_event *e)
+{
+	ZT_STRBUF struct zt_strbuf from = {0}, to = {0};
+
+	if (e->number && e->sender.known)
+		zt_event_end_text(&e->sender, false, &from);
+	else
+		zt_strbuf_escaped(&from, e->program, strlen(e->program));
+	if (e->receiver.known)
+		zt_event_end_text(&e->receiver, true, &to);
+	fprintf(c->out, "%s%s%s%s", from.len ? "  by " : "", zt_strbuf_cstr(&from), to.len ? "  to " : "",
+		zt_strbuf_cstr(&to));
+}
+
 static void destination(struct zt_cli *c, const struct zt_event_group *g)
 {
+	const struct zt_event *e = &g->sample;
 	ZT_STRBUF struct zt_strbuf to = {0};
 	char count[32], last[32] = "";
 
-	zt_event_to_text(&g->sample, &to);
+	zt_event_to_text(e, &to);
 	zt_format_thousands(g->count, count);
 	if (g->last)
 		zt_time_format(g->last, last);
-	fprintf(c->out, "%10s  %-*s%s%s%s", count, *last || *g->sample.program ? 26 : 0, zt_strbuf_cstr(&to),
-		*last ? "  last " : "", last, *g->sample.program ? "  by " : "");
-	zt_cli_puts_escaped(c->out, g->sample.program);
-	fprintf(c->out, "%s\n", g->sample.kind == ZT_EVENT_OBSERVED ? "  (observed)" : "");
+	fprintf(c->out, "%10s  %-*s%s%s", count, *last || *e->program || *e->receiver.program ? 26 : 0,
+		zt_strbuf_cstr(&to), *last ? "  last " : "", last);
+	programs(c, e);
+	fprintf(c->out, "%s\n", e->kind == ZT_EVENT_OBSERVED ? "  (observed)" : "");
 }
 
 static void sender(struct zt_cli *c, const struct zt_event_groups *g, const struct user *u)
@@ -117,8 +132,9 @@ static int report_json(struct zt_cli *c, const struct zt_event_groups *g, const 
 		(void)json_array_append_new(users, json_pack("{s:s, s:I, s:o}", "who", zt_strbuf_cstr(&who), "count",
 							     (json_int_t)u.count, "destinations", destinations));
 	}
-	return zt_cli_json(c, json_pack("{s:o, s:I, s:o, s:o}", "source", zt_json_text(source), "total",
-					(json_int_t)g->total, "senders", users, "patterns", zt_patterns_json(g)));
+	return zt_cli_json(c, json_pack("{s:o, s:I, s:o, s:o, s:I, s:I}", "source", zt_json_text(source), "total",
+					(json_int_t)g->total, "senders", users, "patterns", zt_patterns_json(g), "lost",
+					(json_int_t)g->lost, "suppressed", (json_int_t)g->suppressed));
 }
 
 static void period(struct zt_cli *c, const char *source)

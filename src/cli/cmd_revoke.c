@@ -22,10 +22,11 @@ static json_t *one_json(const struct zt_revoked *e)
 
 	end_text(&e->src, e->sport, &src);
 	end_text(&e->dst, e->dport, &dst);
-	return json_pack("{s:s, s:i, s:s, s:s, s:I, s:I, s:o, s:o, s:b}", "direction", zt_direction_name(e->dir),
+	return json_pack("{s:s, s:i, s:s, s:s, s:o, s:I, s:o, s:o, s:b}", "direction", zt_direction_name(e->dir),
 			 "protocol", (int)e->proto, "source", zt_strbuf_cstr(&src), "destination", zt_strbuf_cstr(&dst),
-			 "uid", (json_int_t)e->uid, "pid", (json_int_t)e->pid, "program", zt_json_text(e->program),
-			 "rule", zt_json_text(e->rule), "ended", (int)!e->failed);
+			 "uid", e->dir == ZT_DIR_FORWARD ? json_null() : json_integer(e->uid), "pid",
+			 (json_int_t)e->pid, "program", zt_json_text(e->program), "rule", zt_json_text(e->rule),
+			 "ended", (int)!e->failed);
 }
 
 json_t *zt_revoked_json(const struct zt_revoke_report *r, bool dry_run)
@@ -43,7 +44,10 @@ static int row(struct zt_table *t, const struct zt_revoked *e)
 	ZT_STRBUF struct zt_strbuf who = {0}, src = {0}, dst = {0};
 	const char *slash = e->program ? strrchr(e->program, '/') : NULL, *proto = zt_proto_name(e->proto);
 
-	zt_uid_text(e->uid, &who);
+	if (e->dir == ZT_DIR_FORWARD)
+		zt_strbuf_str(&who, "(forwarded)");
+	else
+		zt_uid_text(e->uid, &who);
 	if (slash)
 		zt_strbuf_printf(&who, " %s", slash + 1);
 	end_text(&e->src, e->sport, &src);
@@ -87,7 +91,8 @@ int zt_revoked_print(struct zt_cli *c, const struct zt_revoke_report *r, bool dr
 		fprintf(c->out, "%s%zu could not be ended%s: this kernel lacks INET_DIAG_DESTROY for them.\n",
 			zt_colour(c, ZT_RED), failed, zt_colour(c, ZT_PLAIN));
 	if (r->unclear)
-		fprintf(c->out, "%zu were left alone: nothing tells which end began them.\n", r->unclear);
+		fprintf(c->out, "%zu were left alone: nothing tells which end began them, or who holds them.\n",
+			r->unclear);
 	return e < 0 ? zt_cli_fail(c, e) : failed ? ZT_EXIT_FAILED : ZT_EXIT_OK;
 }
 

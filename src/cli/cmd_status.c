@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/file.h"
+#include "base/proc.h"
 #include "base/table.h"
 #include "base/time.h"
 #include "cli/cli.h"
@@ -13,6 +14,7 @@ struct state {		       /* all that status shows, gathered before anything is pri
 	struct zt_ruleset *rs; /* what the kernel holds; NULL: nothing */
 	struct zt_counters counters;
 	struct zt_caps caps;
+	uint64_t tracked, tracked_max; /* connections; 0: not known */
 	struct zt_foreign *foreign;
 	size_t n_foreign;
 	struct zt_drift drift;
@@ -21,6 +23,8 @@ struct state {		       /* all that status shows, gathered before anything is pri
 	bool pending;
 	zt_usec deadline; /* realtime; 0: an apply is running just now */
 	bool unwatched;	  /* the process that would roll back was killed */
+	bool member;	  /* not root: the deadline is not known */
+	json_t *daemon;	  /* what zt-segmentd says of itself; NULL: none runs */
 };
 
 static void state_done(struct state *s)
@@ -30,6 +34,7 @@ static void state_done(struct state *s)
 	zt_caps_done(&s->caps);
 	zt_foreign_free(s->foreign, s->n_foreign);
 	zt_drift_done(&s->drift);
+	json_decref(s->daemon);
 }
 
 static void gather_updated(const struct zt_apply_ctx *ctx, struct state *s)
@@ -72,19 +77,45 @@ static void gather_pending(const struct zt_cli *c, struct state *s)
 	json_decref(j);
 }
 
+/* The state folder is root's alone. */
+static void gather_member(struct state *s)
+{
+	zt_usec settled;
+
+	s->member = true;
+	s->drift_known = zt_cli_member_state(&s->drift, &settled, &s->pending);
+	if (settled)
+		zt_time_format(settled, s->updated);
+}
+
+/* A member of the group is not inside --netns. */
+static void gather_tracked(const struct zt_cli *c, struct state *s)
+{
+	if (c->member || zt_netns_tracked(&s->tracked, &s->tracked_max) < 0)
+		s->tracked_max = 0;
+}
+
 static int gather(struct zt_cli *c, struct state *s)
 {
 	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
 	int r, code = 0;
 
-	s->drift_known = zt_drift_check(&ctx, &s->drift, NULL) >= 0;
+	(void)zt_cli_daemon(c, "status", ZT_USEC_PER_SEC, &s->daemon); /* optional */
+	if (s->daemon)
+		zt_daemon_measure(c, s->daemon);
+	gather_tracked(c, s);
+	if (c->member)
+		gather_member(s);
+	else
+		s->drift_known = zt_drift_check(&ctx, &s->drift, NULL) >= 0;
 	if (s->drift_known)
 		s->rs = ZT_TAKE(s->drift.actual); /* it was read just now: large rulesets take seconds */
 	if (!s->rs)
 		code = zt_cli_raise(c, &s->rs);
 	if (code && code != ZT_EXIT_INACTIVE)
 		return code;
-	gather_pending(c, s);
+	if (!c->member)
+		gather_pending(c, s);
 	(void)c->engine->probe(c->instance, &s->caps);			   /* without it no gaps are shown */
 	(void)c->engine->foreign(c->instance, &s->foreign, &s->n_foreign); /* a list for information */
 	if (code)
@@ -92,7 +123,8 @@ static int gather(struct zt_cli *c, struct state *s)
 	r = c->engine->counters(s->rs, &s->counters);
 	if (r < 0)
 		return zt_cli_fail(c, r);
-	gather_updated(&ctx, s);
+	if (!c->member)
+		gather_updated(&ctx, s);
 	return 0;
 }
 
@@ -192,14 +224,17 @@ static void rows(struct row *w, const struct state *s)
 		add_row(w, "loopback", "*", "ALLOW lo", true, k->loopback.packets);
 	for (size_t i = 0; i < s->rs->n_rules;)
 		i = user_row(w, s, i);
+	for (int i = 0; i < ZT_LSM_KINDS; i++)
+		if (k->lsm[i])
+			add_row(w, zt_lsm_kinds[i], "*", "REFUSED", true, k->lsm[i]);
 	default_rows(w, s);
 }
 
-enum { LINE = 128, MAX_LINES = 6 };
+enum { LINE = 128, MAX_LINES = 8 };
 
 static void drift_line(const struct state *s, char b[static LINE])
 {
-	if (!s->drift_known || (s->drift.active && !s->drift.expected))
+	if (!s->drift_known || (!s->member && s->drift.active && !s->drift.expected))
 		snprintf(b, LINE, "Drift: unknown (no stored generation to compare with)");
 	else if (!s->drift.drifted)
 		snprintf(b, LINE, "Drift: none");
@@ -212,7 +247,9 @@ static void pending_line(const struct state *s, char b[static LINE])
 {
 	zt_usec now = zt_now();
 
-	if (!s->deadline)
+	if (s->member)
+		snprintf(b, LINE, "Confirm: PENDING");
+	else if (!s->deadline)
 		snprintf(b, LINE, "Confirm: an apply is running");
 	else if (s->unwatched)
 		snprintf(b, LINE, "Confirm: PENDING, but its process was killed: refresh rolls it back");
@@ -221,6 +258,20 @@ static void pending_line(const struct state *s, char b[static LINE])
 			 (unsigned long long)((s->deadline - now) / ZT_USEC_PER_SEC));
 	else
 		snprintf(b, LINE, "Confirm: PENDING, being rolled back");
+}
+
+static size_t daemon_lines(const struct state *s, char b[static 2][LINE])
+{
+	ZT_STRBUF struct zt_strbuf line = {0}, reload = {0};
+
+	if (!s->daemon)
+		return 0;
+	zt_daemon_line(s->daemon, &line);
+	snprintf(b[0], LINE, "%s", zt_strbuf_cstr(&line));
+	if (!zt_daemon_reload_line(s->daemon, &reload))
+		return 1;
+	snprintf(b[1], LINE, "%s", zt_strbuf_cstr(&reload));
+	return 2;
 }
 
 static size_t head_lines(const struct zt_cli *c, const struct state *s, char b[static MAX_LINES][LINE])
@@ -236,7 +287,7 @@ static size_t head_lines(const struct zt_cli *c, const struct state *s, char b[s
 	drift_line(s, b[n++]);
 	if (s->pending)
 		pending_line(s, b[n++]);
-	return n;
+	return n + daemon_lines(s, b + n);
 }
 
 static int print_table(struct zt_cli *c, const struct state *s)
@@ -265,6 +316,32 @@ static int print_table(struct zt_cli *c, const struct state *s)
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
+/* What is denied because something was amiss. */
+static void closed_text(struct zt_cli *c, const struct zt_count *n, const char *why)
+{
+	char text[32];
+
+	if (!n->packets)
+		return;
+	zt_format_thousands(n->packets, text);
+	fprintf(c->out, "Denied because %s: %s.\n", why, text);
+}
+
+/* From four fifths on it is an alarm; the daemon tells it as an event. */
+static void tracked_text(struct zt_cli *c, const struct state *s)
+{
+	char used[32], max[32];
+
+	if (!zt_tracked_alarm(s->tracked, s->tracked_max))
+		return;
+	zt_format_thousands(s->tracked, used);
+	zt_format_thousands(s->tracked_max, max);
+	fprintf(c->out,
+		"%sConnection tracking is %llu %% full%s (%s of %s): when it is full, new connections are dropped.\n",
+		zt_colour(c, ZT_YELLOW), (unsigned long long)(s->tracked * 100 / s->tracked_max),
+		zt_colour(c, ZT_PLAIN), used, max);
+}
+
 static void print_remarks(struct zt_cli *c, const struct state *s)
 {
 	const struct zt_counters *k = &s->counters;
@@ -275,12 +352,17 @@ static void print_remarks(struct zt_cli *c, const struct state *s)
 		zt_format_thousands(k->suppressed.packets, n);
 		fprintf(c->out, "Not logged because of the rate limit: %s packets.\n", n);
 	}
+	closed_text(c, &k->no_rules, "the rules were not there");
+	closed_text(c, &k->no_memory, "there was no memory to remember a socket");
+	tracked_text(c, s);
 	for (size_t i = 0; i < s->n_foreign; i++) {
 		fprintf(c->out, "%s%s ", i ? ", " : "Tables of other programs (not touched): ", s->foreign[i].family);
 		zt_cli_puts_escaped(c->out, s->foreign[i].name);
 	}
 	if (s->n_foreign)
 		fprintf(c->out, "\n");
+	if (s->daemon && c->verbose)
+		zt_daemon_details(c, s->daemon);
 	if (!s->rs && !c->verbose)
 		return; /* what is not covered matters where something is enforced */
 	if (s->caps.n_gaps)
@@ -299,6 +381,12 @@ static int print_inactive(struct zt_cli *c, const struct state *s)
 		zt_colour(c, ZT_YELLOW), zt_colour(c, ZT_PLAIN), zt_opt(c, NETNS) ? " in network namespace " : "",
 		zt_opt(c, NETNS) ? zt_opt(c, NETNS) : "");
 	fprintf(c->out, "\"zt-segment apply FILE\" enforces a policy.\n");
+	if (s->daemon) {
+		ZT_STRBUF struct zt_strbuf line = {0};
+
+		zt_daemon_line(s->daemon, &line);
+		fprintf(c->out, "%s\n", zt_strbuf_cstr(&line));
+	}
 	print_remarks(c, s);
 	return ZT_EXIT_INACTIVE;
 }
@@ -323,17 +411,6 @@ static json_t *rules_json(const struct state *s)
 		(void)json_array_append_new(a, o);
 	}
 	return a;
-}
-
-static json_t *counters_json(const struct zt_counters *k)
-{
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "established",
-			 count_json(&k->established), "related", count_json(&k->related), "link_essentials",
-			 count_json(&k->essential), "loopback", count_json(&k->loopback), "preserve_ssh",
-			 count_json(&k->ssh), "invalid", count_json(&k->invalid), "logged", count_json(&k->logged),
-			 "suppressed", count_json(&k->suppressed), "raw_frames", count_json(&k->raw_frames),
-			 "default_policy", "egress", count_json(&k->dropped[0]), "ingress", count_json(&k->dropped[1]),
-			 "forward", count_json(&k->dropped[2]));
 }
 
 static json_t *lists_json(const struct state *s)
@@ -364,13 +441,19 @@ static int print_json(struct zt_cli *c, const struct state *s)
 				     !s->drift_known	? NULL
 				     : s->drift.drifted ? "drifted"
 							: "none",
-				     "rules", rules_json(s), "counters", counters_json(&s->counters)));
+				     "rules", rules_json(s), "counters", zt_counters_json(&s->counters)));
 	if (s->pending && s->deadline) {
 		char until[32];
 
 		zt_time_format(s->deadline, until);
 		(void)json_object_set_new(j, "confirm_until", json_string(until));
 	}
+	if (s->tracked_max)
+		(void)json_object_set_new(j, "tracked",
+					  json_pack("{s:I, s:I}", "connections", (json_int_t)s->tracked, "max",
+						    (json_int_t)s->tracked_max));
+	if (s->daemon)
+		(void)json_object_set(j, "daemon", s->daemon); /* a failure leaves it out */
 	(void)json_object_update_new(j, lists_json(s));
 	return zt_cli_json(c, j) ?: (s->rs ? ZT_EXIT_OK : ZT_EXIT_INACTIVE);
 }

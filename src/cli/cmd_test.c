@@ -8,10 +8,7 @@
 
 /* Tests run as if the policy enforced, whatever its mode: they say what should be blocked. */
 struct result {
-	const struct zt_policy_test *test;
-	struct zt_actor sender, receiver;
-	struct zt_flow flow[2]; /* both families where the test names none */
-	unsigned n_flows;
+	struct zt_expectation e;
 	struct zt_decision decision; /* of the flow that failed, else of the first */
 	bool passed;
 };
@@ -37,82 +34,17 @@ static void run_done(struct run *u)
 	free(u->mutations);
 }
 
-static void make_actor(const struct zt_test_process *p, struct zt_actor *a)
-{
-	*a = (struct zt_actor){.known = true,
-			       .uid = p->has_uid ? p->uid : UINT32_MAX,
-			       .gid = p->has_gid ? p->gid : UINT32_MAX,
-			       .cgroup_path = p->cgroup,
-			       .exe_path = p->exe,
-			       .parent_path = p->parent};
-}
-
-static void make_flow(struct result *r, struct zt_flow *f)
-{
-	const struct zt_policy_test *t = r->test;
-
-	make_actor(&t->from, &r->sender);
-	make_actor(&t->to, &r->receiver);
-	*f = (struct zt_flow){.dir = t->dir,
-			      .owned = t->from.given,
-			      .uid = t->from.has_uid ? t->from.uid : UINT32_MAX,
-			      .gid = t->from.has_gid ? t->from.gid : UINT32_MAX,
-			      .cgroup_path = t->from.cgroup,
-			      .src = t->src,
-			      .dst = t->dst,
-			      .proto = t->proto,
-			      .port = t->port,
-			      .at = t->at ? t->at : zt_now(),
-			      .sender = &r->sender,
-			      .receiver = t->to.given ? &r->receiver : NULL};
-	f->loopback = f->dir == ZT_DIR_EGRESS ? f->dst.family && zt_addr_is_loopback(&f->dst)
-					      : f->src.family && zt_addr_is_loopback(&f->src);
-}
-
-/* A test without any address stands for both families: an address no rule names by accident (RFC 5737, RFC 3849). */
-static void make_flows(struct result *r)
-{
-	const struct zt_policy_test *t = r->test;
-
-	make_flow(r, &r->flow[0]);
-	r->n_flows = 1;
-	if (t->dst.family || t->src.family)
-		return;
-	r->flow[1] = r->flow[0];
-	r->n_flows = 2;
-	for (unsigned i = 0; i < 2; i++) {
-		struct zt_addr *a = t->dir == ZT_DIR_INGRESS ? &r->flow[i].src : &r->flow[i].dst;
-
-		(void)zt_addr_parse(i ? "2001:db8::1" : "192.0.2.1", a); /* constants */
-	}
-}
-
-static bool as_expected(enum zt_action expect, enum zt_verdict v)
-{
-	switch (expect) {
-	case ZT_ACTION_ALLOW:
-		return v == ZT_ALLOW || v == ZT_OBSERVE;
-	case ZT_ACTION_DENY:
-		return v == ZT_DROP || v == ZT_REJECT;
-	case ZT_ACTION_REJECT:
-		return v == ZT_REJECT;
-	case ZT_ACTION_OBSERVE:
-		return v == ZT_OBSERVE;
-	}
-	return false;
-}
-
 static bool evaluate(struct run *u, struct result *r, bool cover)
 {
-	for (unsigned i = 0; i < r->n_flows; i++) {
+	for (unsigned i = 0; i < r->e.n_flows; i++) {
 		struct zt_decision d = {0};
 
-		zt_oracle_decide(u->rs, &r->flow[i], &d);
+		zt_oracle_decide(u->rs, &r->e.flow[i], &d);
 		if (cover && d.by == ZT_BY_RULE)
 			u->covered[d.rule - u->rs->rules] = true;
 		if (i == 0 && cover)
 			r->decision = d;
-		if (!as_expected(r->test->expect, d.verdict)) {
+		if (!zt_action_expects(r->e.test->expect, d.verdict)) {
 			if (cover)
 				r->decision = d;
 			return false;
@@ -130,6 +62,8 @@ static void coverage(struct run *u)
 
 		for (; i < u->rs->n_rules && !strcmp(u->rs->rules[i].id, id); i++)
 			any = any || u->covered[i];
+		if (zt_rule_follows(&u->rs->rules[i - 1])) /* nobody wrote it */
+			continue;
 		u->n_ids++;
 		u->n_covered += any;
 	}
@@ -143,6 +77,14 @@ static bool id_covered(const struct run *u, size_t i)
 	return false;
 }
 
+/* The first of the parts of a rule that somebody wrote, and that decided no test. */
+static bool to_be_told(const struct run *u, size_t i)
+{
+	const struct zt_rule *r = &u->rs->rules[i];
+
+	return !(i && !strcmp(r->id, r[-1].id)) && !zt_rule_follows(r) && !id_covered(u, i);
+}
+
 static int run_tests(struct run *u, const struct zt_policy *p)
 {
 	u->results = zt_new(struct result, p->n_tests + 1);
@@ -151,8 +93,7 @@ static int run_tests(struct run *u, const struct zt_policy *p)
 		return -ENOMEM;
 	u->n = p->n_tests;
 	for (size_t i = 0; i < u->n; i++) {
-		u->results[i].test = &p->tests[i];
-		make_flows(&u->results[i]);
+		zt_expectation_init(&u->results[i].e, &p->tests[i]);
 		u->results[i].passed = evaluate(u, &u->results[i], true);
 		u->failed += !u->results[i].passed;
 	}
@@ -210,6 +151,10 @@ static int mutate(struct run *u)
 
 		for (end = i + 1; end < u->rs->n_rules && !strcmp(u->rs->rules[end].id, u->rs->rules[i].id);)
 			end++;
+		if (zt_rule_follows(&u->rs->rules[i])) { /* nobody wrote it */
+			u->n_mutations--;
+			continue;
+		}
 		m->rule = &u->rs->rules[i];
 		flip_rule(u, i, end, m);
 		remove_rule(u, i, end, m);
@@ -238,14 +183,14 @@ static void print_result(struct zt_cli *c, const struct result *r)
 	decision_text(&r->decision, &why);
 	fprintf(c->out, "%s%s%s  ", zt_colour(c, r->passed ? ZT_GREEN : ZT_RED), r->passed ? "pass" : "FAIL",
 		zt_colour(c, ZT_PLAIN));
-	zt_cli_puts_escaped(c->out, r->test->name ? r->test->name : "(no name)");
+	zt_cli_puts_escaped(c->out, r->e.test->name ? r->e.test->name : "(no name)");
 	fprintf(c->out, "\n");
 	if (r->passed && !c->verbose)
 		return;
-	zt_flow_text(&r->flow[0], &flow);
+	zt_flow_text(&r->e.flow[0], &flow);
 	fprintf(c->out, "      %s\n      expected %s, got %s  (%s:%u)\n", zt_strbuf_cstr(&flow),
-		zt_action_name(r->test->expect), zt_strbuf_cstr(&why), r->test->span.file ? r->test->span.file : "-",
-		r->test->span.line);
+		zt_action_name(r->e.test->expect), zt_strbuf_cstr(&why),
+		r->e.test->span.file ? r->e.test->span.file : "-", r->e.test->span.line);
 }
 
 static void print_uncovered(struct zt_cli *c, const struct run *u)
@@ -259,7 +204,7 @@ static void print_uncovered(struct zt_cli *c, const struct run *u)
 	for (size_t i = 0; i < u->rs->n_rules; i++) {
 		ZT_STRBUF struct zt_strbuf place = {0};
 
-		if ((i && !strcmp(u->rs->rules[i].id, u->rs->rules[i - 1].id)) || id_covered(u, i))
+		if (!to_be_told(u, i))
 			continue;
 		if (shown++ == 20 && !c->verbose) {
 			fprintf(c->out, "  ... (-v shows all)\n");
@@ -299,10 +244,10 @@ static json_t *results_json(const struct run *u)
 		const struct result *r = &u->results[i];
 
 		(void)json_array_append_new(
-			a, json_pack("{s:s, s:b, s:s, s:o, s:o, s:i}", "name", r->test->name ? r->test->name : "",
-				     "passed", (int)r->passed, "expect", zt_action_name(r->test->expect), "flow",
-				     zt_flow_json(&r->flow[0]), "got", zt_decision_json(u->rs, &r->decision), "line",
-				     (int)r->test->span.line));
+			a, json_pack("{s:s, s:b, s:s, s:o, s:o, s:i}", "name", r->e.test->name ? r->e.test->name : "",
+				     "passed", (int)r->passed, "expect", zt_action_name(r->e.test->expect), "flow",
+				     zt_flow_json(&r->e.flow[0]), "got", zt_decision_json(u->rs, &r->decision), "line",
+				     (int)r->e.test->span.line));
 	}
 	return a;
 }
@@ -312,7 +257,7 @@ static int report_json(struct zt_cli *c, const struct run *u)
 	json_t *uncovered = json_array(), *survived = json_array(), *j;
 
 	for (size_t i = 0; i < u->rs->n_rules; i++)
-		if (!(i && !strcmp(u->rs->rules[i].id, u->rs->rules[i - 1].id)) && !id_covered(u, i))
+		if (to_be_told(u, i))
 			(void)json_array_append_new(uncovered, json_string(u->rs->rules[i].id));
 	for (size_t i = 0; i < u->n_mutations; i++) {
 		const struct mutation *m = &u->mutations[i];

@@ -20,7 +20,9 @@ struct identity {
 };
 struct book {
 	struct zt_policy *policy;
-	struct zt_ruleset *rs;	 /* NULL: nothing is enforced */
+	struct zt_ruleset *rs;		/* NULL: nothing is enforced */
+	const struct zt_engine *engine; /* which enforces it */
+	const char *instance;
 	struct zt_labels labels; /* when the ruleset has subjects */
 	struct identity *v;
 	size_t n, cap;
@@ -79,7 +81,7 @@ static int add_plain(struct book *b, const struct zt_rule *r)
 	const struct zt_match *m = &r->match;
 	struct identity *i;
 
-	if (r->dir != ZT_DIR_EGRESS || (!m->uid.n && !m->gid.n && !m->n_cgroups))
+	if ((r->dir != ZT_DIR_EGRESS && r->dir != ZT_DIR_UNIX) || (!m->uid.n && !m->gid.n && !m->n_cgroups))
 		return 0;
 	zt_rule_from(r, &text);
 	i = get(b, NULL, zt_strbuf_cstr(&text));
@@ -146,6 +148,8 @@ static bool label_of(const struct book *b, const struct zt_person *p, uint32_t *
 
 	if (!b->rs || !b->rs->n_subjects)
 		return false;
+	if (b->engine && b->engine->number)
+		return b->engine->number(b->instance, &p->actor, ret) == 0;
 	*ret = ZT_LABEL_UNKNOWN;
 	if (!p->actor.known)
 		return true;
@@ -251,8 +255,8 @@ static void print_label(struct zt_cli *c, const struct book *b, const struct zt_
 		return;
 	}
 	if (label_of(b, p, &label)) {
-		ZT_FREE char *text = zt_asprintf(
-			"%u%s", label, label == ZT_LABEL_UNKNOWN ? " (unknown: denied where programs are named)" : "");
+		ZT_FREE char *text = zt_asprintf("%u%s", label,
+						 !p->actor.known ? " (unknown: denied where programs are named)" : "");
 
 		line(c, "label", text ? text : "");
 	}
@@ -569,6 +573,10 @@ static int obtain(struct zt_cli *c, struct book *b)
 	code = zt_cli_engine(c);
 	if (!code)
 		code = zt_cli_raise(c, &b->rs);
+	if (!code) {
+		b->engine = c->engine;
+		b->instance = c->instance;
+	}
 	return code == ZT_EXIT_INACTIVE ? 0 : code;
 }
 

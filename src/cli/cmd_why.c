@@ -9,15 +9,9 @@
 
 #include "base/mem.h"
 #include "base/time.h"
-#include "cli/actor.h"
+#include "cli/why.h"
 
 enum { MISSES_SHOWN = 8 };
-
-struct question {
-	struct zt_flow flow;
-	char *cgroup;			   /* owned; flow.cgroup_path points here */
-	struct zt_person sender, receiver; /* running processes; pid 0: none is named or found */
-};
 
 /* ---- what was asked ---- */
 
@@ -89,7 +83,7 @@ static int take_process(struct zt_cli *c, const char *text, struct zt_person *re
 }
 
 /* --pid: who it is tells everything about the sender. */
-static int take_running_sender(struct zt_cli *c, struct question *q)
+static int take_running_sender(struct zt_cli *c, struct zt_question *q)
 {
 	int code;
 
@@ -105,7 +99,7 @@ static int take_running_sender(struct zt_cli *c, struct question *q)
 	return code;
 }
 
-static int take_sender(struct zt_cli *c, struct question *q)
+static int take_sender(struct zt_cli *c, struct zt_question *q)
 {
 	const char *user = zt_opt(c, USER), *group = zt_opt(c, GROUP), *service = zt_opt(c, SERVICE);
 	int code = 0;
@@ -120,7 +114,7 @@ static int take_sender(struct zt_cli *c, struct question *q)
 	if (code)
 		return code;
 	if (service)
-		(void)zt_service_cgroup(service, &q->cgroup); /* not running: the path it will have */
+		(void)zt_service_cgroup(NULL, service, &q->cgroup); /* not running: the path it will have */
 	else if (zt_opt(c, CGROUP))
 		q->cgroup = zt_strdup(zt_opt(c, CGROUP) + strspn(zt_opt(c, CGROUP), "/"));
 	q->flow.cgroup_path = q->cgroup;
@@ -132,12 +126,18 @@ static int take_sender(struct zt_cli *c, struct question *q)
 	return 0;
 }
 
-static int take_egress(struct zt_cli *c, const struct zt_target *t, struct question *q)
+static int take_egress(struct zt_cli *c, const struct zt_target *t, struct zt_question *q)
 {
 	int code = take_sender(c, q);
 
 	if (code)
 		return code;
+	if (*t->unix_name) {
+		memcpy(q->name, t->unix_name, sizeof(q->name));
+		q->flow.dir = ZT_DIR_UNIX;
+		q->flow.unix_name = q->name;
+		return 0;
+	}
 	if (!t->has_host)
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "a port of this host is meant? Say where from: --from HOST",
 				    "--to names no host");
@@ -148,7 +148,7 @@ static int take_egress(struct zt_cli *c, const struct zt_target *t, struct quest
 	return code;
 }
 
-static int take_ingress(struct zt_cli *c, const struct zt_target *t, struct question *q)
+static int take_ingress(struct zt_cli *c, const struct zt_target *t, struct zt_question *q)
 {
 	int code = resolve(c, zt_opt(c, FROM), &q->flow.src);
 
@@ -162,17 +162,24 @@ static int take_ingress(struct zt_cli *c, const struct zt_target *t, struct ques
 	return code;
 }
 
-static int take_question(struct zt_cli *c, struct question *q)
+static int take_question(struct zt_cli *c, struct zt_question *q)
 {
 	struct zt_target t;
 
+	if (zt_why_asks_event(c))
+		return zt_why_take_event(c, q);
 	if (!zt_opt(c, TO))
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5010, "such as --to 127.0.0.1:6379/tcp",
 				    "where to? --to is missing");
 	if (zt_target_parse(zt_opt(c, TO), &t) < 0)
+		return zt_cli_error(
+			c, ZT_EXIT_USAGE, 5010,
+			"such as 127.0.0.1:6379/tcp, [::1]:53/udp, :22/tcp, 10.0.0.1/icmp, unix:/run/x.sock",
+			"cannot understand the destination \"%s\"", zt_opt(c, TO));
+	if (*t.unix_name && zt_opt(c, FROM))
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5010,
-				    "such as 127.0.0.1:6379/tcp, [::1]:53/udp, :22/tcp, 10.0.0.1/icmp",
-				    "cannot understand the destination \"%s\"", zt_opt(c, TO));
+				    "say who connects with --user, --service, --cgroup or --pid",
+				    "Unix sockets are of this host: --from is another machine");
 	q->flow.proto = t.proto;
 	q->flow.port = t.port;
 	q->flow.at = zt_now();
@@ -191,16 +198,17 @@ static bool listens_for(const struct zt_netsock *s, const struct zt_flow *f)
 	       (!memcmp(s->local.b, any, sizeof(any)) || !f->dst.family || zt_addr_cmp(&s->local, &f->dst) == 0);
 }
 
-static int find_receiver(struct question *q)
+static int find_receiver(struct zt_question *q)
 {
 	ZT_CLEANUP(zt_netsocks_done) struct zt_netsocks sockets = {0};
 	ZT_CLEANUP(zt_owners_done) struct zt_owners owners = {0};
-	int r = zt_netsocks_read(&sockets);
+	bool local = q->flow.dir == ZT_DIR_UNIX;
+	int r = local ? zt_unixsocks_read(q->flow.unix_name, &sockets) : zt_netsocks_read(&sockets);
 
 	if (!r)
 		r = zt_owners_read(&sockets, &owners);
 	for (size_t i = 0; !r && !q->receiver.process.pid && i < owners.n; i++)
-		if (listens_for(owners.v[i].socket, &q->flow) &&
+		if ((local || listens_for(owners.v[i].socket, &q->flow)) &&
 		    zt_person_read(owners.v[i].pid, NULL, &q->receiver) == 0)
 			r = zt_person_details(&q->receiver);
 	return r;
@@ -215,13 +223,15 @@ static bool asks_for_receiver(const struct zt_ruleset *rs)
 }
 
 /* Of a flow that ends on this host: the process named, else the one that listens now, where a rule asks for it at all. */
-static int take_receiver(struct zt_cli *c, struct question *q, const struct zt_ruleset *rs)
+static int take_receiver(struct zt_cli *c, struct zt_question *q, const struct zt_ruleset *rs)
 {
 	int code = 0, r = 0;
 
-	if (zt_opt(c, TO_PID))
+	if (q->last)
+		r = 0; /* who received is recorded */
+	else if (zt_opt(c, TO_PID))
 		code = take_process(c, zt_opt(c, TO_PID), &q->receiver);
-	else if ((q->flow.loopback || q->flow.dir == ZT_DIR_INGRESS) && asks_for_receiver(rs))
+	else if ((q->flow.loopback || q->flow.dir != ZT_DIR_EGRESS) && asks_for_receiver(rs))
 		r = find_receiver(q);
 	zt_person_judge(&q->sender, rs);
 	zt_person_judge(&q->receiver, rs);
@@ -245,7 +255,7 @@ static void end_text(const char *end, const struct zt_subject *s, const struct z
 }
 
 /* The conditions that failed, and of processes that are known also why. */
-static void near_text(const struct zt_near *n, const struct question *q, struct zt_strbuf *out)
+static void near_text(const struct zt_near *n, const struct zt_question *q, struct zt_strbuf *out)
 {
 	zt_near_text(n, &q->flow, out);
 	for (unsigned i = 0; i < n->n_misses; i++) {
@@ -259,6 +269,12 @@ static void near_text(const struct zt_near *n, const struct question *q, struct 
 static bool blocked(const struct zt_decision *d)
 {
 	return d->verdict == ZT_DROP || d->verdict == ZT_REJECT;
+}
+
+/* An edit is asked for: observed passes only until the policy enforces. */
+static bool wants_edits(const struct zt_decision *d)
+{
+	return blocked(d) || d->verdict == ZT_OBSERVE;
 }
 
 static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_flow *f,
@@ -286,7 +302,9 @@ static void print_verdict(struct zt_cli *c, const struct zt_ruleset *rs, const s
 		fprintf(c->out, "  New SSH connections are let in before any rule is asked (preserve_ssh).\n");
 	if (d->by == ZT_BY_DEFAULT)
 		fprintf(c->out, "  No rule matches, and the %s default is \"%s\".\n", zt_direction_name(f->dir),
-			rs->settings.def[f->dir] == ZT_DEFAULT_DENY ? "deny" : "allow");
+			f->dir != ZT_DIR_UNIX && rs->settings.def[f->dir] == ZT_DEFAULT_DENY ? "deny" : "allow");
+	if (d->by == ZT_BY_DEFAULT && f->dir == ZT_DIR_UNIX)
+		fprintf(c->out, "  Unix sockets that no rule names, by name or by receiver, are open to everybody.\n");
 	if (d->by == ZT_BY_LOOPBACK && f->dir == ZT_DIR_INGRESS)
 		fprintf(c->out, "  What arrives over loopback was decided at its sender: ask with --user.\n");
 }
@@ -302,8 +320,8 @@ static size_t worth_showing(struct zt_near *near, size_t n)
 	return kept;
 }
 
-static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct question *q, struct zt_near *near,
-			 size_t all, bool decided)
+static void print_misses(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_question *q,
+			 struct zt_near *near, size_t all, bool decided)
 {
 	size_t n = c->verbose ? all : worth_showing(near, all), shown = c->verbose ? n : ZT_MIN(n, MISSES_SHOWN);
 
@@ -329,7 +347,7 @@ static const char *who_has_it(const struct zt_flow *f)
 {
 	if (f->dir == ZT_DIR_INGRESS)
 		return "Nothing else; but every program of that machine has it, to whatever listens here.";
-	if (f->loopback)
+	if (f->loopback || f->dir == ZT_DIR_UNIX)
 		return "Nothing else; but every program of that sender has it, to whatever listens there.";
 	return "Nothing else; but every program of that sender has it, and it is a way out of this host.";
 }
@@ -372,6 +390,10 @@ static void print_edits(struct zt_cli *c, const struct zt_ruleset *rs, const str
 		}
 		print_opening(c, rs, &e[i], f);
 	}
+	if (n)
+		fputs("\nWith one of them in FILE, \"zt-segment apply FILE --confirm 60s\" tries it: what\n"
+		      "is not confirmed is rolled back.\n",
+		      c->out);
 }
 
 static const char *edit_kind(enum zt_edit_kind k)
@@ -421,7 +443,8 @@ static json_t *edits_json(const struct zt_ruleset *rs, const struct zt_flow *f, 
 	return a;
 }
 
-static json_t *misses_json(const struct zt_ruleset *rs, const struct question *q, const struct zt_near *near, size_t n)
+static json_t *misses_json(const struct zt_ruleset *rs, const struct zt_question *q, const struct zt_near *near,
+			   size_t n)
 {
 	json_t *a = json_array();
 
@@ -438,7 +461,7 @@ static json_t *misses_json(const struct zt_ruleset *rs, const struct question *q
 	return a;
 }
 
-static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct question *q,
+static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const struct zt_question *q,
 		       const struct zt_decision *d, const struct zt_near *near, size_t n, json_t *edits)
 {
 	json_t *j = json_pack("{s:b, s:o, s:o, s:o}", "allowed", (int)!blocked(d), "flow", zt_flow_json(&q->flow),
@@ -447,10 +470,42 @@ static int answer_json(struct zt_cli *c, const struct zt_ruleset *rs, const stru
 
 	if (edits)
 		(void)json_object_set_new(j, "edits", edits); /* a failed set leaves a key out */
+	if (q->last)
+		(void)json_object_set_new(j, "event", zt_event_json(&q->event));
+	if (q->last && q->event.generation)
+		(void)json_object_set_new(j, "then", zt_why_then_json(c, rs, q));
+	if (q->recorded)
+		zt_why_add_recorded(c, j, q);
 	return zt_cli_json(c, j);
 }
 
-static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct question *q)
+/* Where all passes that is only observed, no edit would open anything: they are those of the policy that enforces. */
+static int find_edits(struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_decision *d,
+		      const struct zt_near *near, size_t n, struct zt_edit **ret, size_t *ret_n)
+{
+	struct zt_settings set = rs->settings;
+	ZT_FREE bool *observes = d->verdict == ZT_OBSERVE ? zt_new(bool, rs->n_rules + 1) : NULL;
+	int r;
+
+	if (d->verdict == ZT_OBSERVE && !observes)
+		return -ENOMEM;
+	for (size_t i = 0; observes && i < rs->n_rules; i++) {
+		observes[i] = rs->rules[i].verdict == ZT_OBSERVE;
+		rs->rules[i].verdict = observes[i] ? ZT_REJECT : rs->rules[i].verdict;
+	}
+	if (observes)
+		rs->settings.mode = ZT_MODE_ENFORCE;
+	if (observes && set.loopback == ZT_LOOPBACK_OBSERVE)
+		rs->settings.loopback = ZT_LOOPBACK_ENFORCE;
+	r = zt_edits_find(rs, f, d, near, n, ret, ret_n);
+	rs->settings.mode = set.mode;
+	rs->settings.loopback = set.loopback;
+	for (size_t i = 0; observes && i < rs->n_rules; i++)
+		rs->rules[i].verdict = observes[i] ? ZT_OBSERVE : rs->rules[i].verdict;
+	return r;
+}
+
+static int answer(struct zt_cli *c, struct zt_ruleset *rs, const struct zt_question *q)
 {
 	const struct zt_flow *f = &q->flow;
 	struct zt_decision d = {0};
@@ -461,18 +516,20 @@ static int answer(struct zt_cli *c, const struct zt_ruleset *rs, const struct qu
 
 	zt_oracle_decide(rs, f, &d);
 	r = zt_near_list(rs, f, d.by == ZT_BY_RULE ? d.rule : NULL, &near, &n);
-	if (r >= 0 && blocked(&d))
-		r = zt_edits_find(rs, f, &d, near, n, &edits, &n_edits);
+	if (r >= 0 && wants_edits(&d))
+		r = find_edits(rs, f, &d, near, n, &edits, &n_edits);
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	if (d.by != ZT_BY_RULE && d.by != ZT_BY_DEFAULT)
 		n = 0;
 	if (c->json) {
-		code = answer_json(c, rs, q, &d, near, n, blocked(&d) ? edits_json(rs, f, edits, n_edits) : NULL);
+		code = answer_json(c, rs, q, &d, near, n, wants_edits(&d) ? edits_json(rs, f, edits, n_edits) : NULL);
 	} else {
+		if (q->last)
+			zt_why_print_event(c, rs, q);
 		print_verdict(c, rs, f, &d);
 		print_misses(c, rs, q, near, n, d.by == ZT_BY_RULE);
-		if (blocked(&d))
+		if (wants_edits(&d))
 			print_edits(c, rs, f, edits, n_edits);
 	}
 	zt_edits_free(edits, n_edits);
@@ -484,6 +541,7 @@ static int obtain(struct zt_cli *c, struct zt_policy **ret_p, struct zt_ruleset 
 	int code;
 
 	if (zt_opt(c, POLICY)) {
+		c->engine = zt_engine_by_name("memory"); /* knows every kind of identity */
 		code = zt_cli_load(c, ret_p);
 		return code ?: zt_cli_compile(c, *ret_p, false, ret_rs);
 	}
@@ -502,7 +560,7 @@ int zt_cmd_why(struct zt_cli *c)
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
-	struct question q = {0};
+	struct zt_question q = {0};
 	int code = take_question(c, &q);
 
 	if (!code)
@@ -515,6 +573,7 @@ int zt_cmd_why(struct zt_cli *c)
 	}
 	zt_person_done(&q.sender);
 	zt_person_done(&q.receiver);
+	free(q.recorded);
 	free(q.cgroup);
 	return code;
 }

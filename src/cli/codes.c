@@ -27,6 +27,9 @@ static const struct code {
 #if __has_include("event/codes.def")
 #include "event/codes.def"
 #endif
+#if __has_include("learn/codes.def")
+#include "learn/codes.def"
+#endif
 #include "cli/codes.def"
 #undef ZT_CODE
 };

@@ -16,6 +16,11 @@ static void quoted(FILE *f, const char *s, const char *special)
 	}
 }
 
+static bool has_other_words(const struct zt_verb *v, enum zt_opt o)
+{
+	return v && v->other.words && v->other.opt == o;
+}
+
 /* ---- bash ---- */
 
 static const char *bash_action(enum zt_complete k)
@@ -53,6 +58,20 @@ static void bash_reply(FILE *f, enum zt_complete k, const char *words)
 		fprintf(f, "COMPREPLY=()");
 }
 
+/* Verbs with words of their own for the option. */
+static void bash_other_words(FILE *f, enum zt_opt o)
+{
+	for (size_t i = 0; i < zt_n_verbs; i++) {
+		const struct zt_verb *v = &zt_verbs[i];
+
+		if (!has_other_words(v, o))
+			continue;
+		fprintf(f, "if [[ \" ${COMP_WORDS[*]:1:COMP_CWORD-1} \" == *\" %s \"* ]]; then ", v->name);
+		bash_reply(f, ZT_COMPLETE_WORDS, v->other.words);
+		fprintf(f, "; return; fi; ");
+	}
+}
+
 static void bash_option_arguments(FILE *f)
 {
 	fprintf(f, "\tcase $prev in\n");
@@ -65,6 +84,7 @@ static void bash_option_arguments(FILE *f)
 		if (d->letter)
 			fprintf(f, "|-%c", d->letter);
 		fprintf(f, ") ");
+		bash_other_words(f, (enum zt_opt)o);
 		bash_reply(f, d->complete, d->words);
 		fprintf(f, "; return ;;\n");
 	}
@@ -159,7 +179,8 @@ static void zsh_action(FILE *f, enum zt_complete k, const char *words)
 	}
 }
 
-static void zsh_option(FILE *f, enum zt_opt o, const char *doc)
+/* v: the verb that it is for, or NULL. */
+static void zsh_option(FILE *f, const struct zt_verb *v, enum zt_opt o, const char *doc)
 {
 	const struct zt_option *d = &zt_options[o];
 
@@ -174,7 +195,10 @@ static void zsh_option(FILE *f, enum zt_opt o, const char *doc)
 		fputc(':', f);
 		quoted(f, d->arg, "[]:");
 		fputc(':', f);
-		zsh_action(f, d->complete, d->words);
+		if (has_other_words(v, o))
+			zsh_action(f, ZT_COMPLETE_WORDS, v->other.words);
+		else
+			zsh_action(f, d->complete, d->words);
 	}
 	fprintf(f, "' \\\n");
 }
@@ -183,7 +207,7 @@ static void zsh_verb(FILE *f, const struct zt_verb *v)
 {
 	fprintf(f, "\t%s) _arguments $common \\\n", v->name);
 	for (unsigned i = 0; i < v->n_opts; i++)
-		zsh_option(f, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
+		zsh_option(f, v, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
 	if (v->max_args) {
 		fprintf(f, "\t\t'1:argument:");
 		zsh_action(f, v->complete, v->words);
@@ -204,7 +228,7 @@ static void zsh(FILE *f)
 	fprintf(f, "\t)\n\tcommon=( \\\n");
 	for (size_t o = 0; o < ZT_OPT_COUNT; o++)
 		if (zt_options[o].global)
-			zsh_option(f, (enum zt_opt)o, zt_options[o].doc);
+			zsh_option(f, NULL, (enum zt_opt)o, zt_options[o].doc);
 	fprintf(f, "\t)\n\t_arguments -C $common '--config[the policy file; alone it means apply]:FILE:_files' \\\n"
 		   "\t\t'--status[the same as the command status]' '--flush[the same as the command flush]' \\\n"
 		   "\t\t'1:command:->verb' '*::argument:->rest' && return\n"
@@ -234,14 +258,16 @@ static void fish_argument(FILE *f, enum zt_complete k, const char *words)
 		fputs(actions[k], f);
 }
 
-static void fish_option(FILE *f, const char *condition, enum zt_opt o, const char *doc)
+static void fish_option(FILE *f, const struct zt_verb *v, const char *condition, enum zt_opt o, const char *doc)
 {
 	const struct zt_option *d = &zt_options[o];
 
 	fprintf(f, "complete -c zt-segment%s -l %s", condition, d->name);
 	if (d->letter)
 		fprintf(f, " -s %c", d->letter);
-	if (d->arg)
+	if (d->arg && has_other_words(v, o))
+		fish_argument(f, ZT_COMPLETE_WORDS, v->other.words);
+	else if (d->arg)
 		fish_argument(f, d->complete, d->words);
 	fprintf(f, " -d '");
 	quoted(f, doc, "");
@@ -257,7 +283,7 @@ static void fish_verb(FILE *f, const struct zt_verb *v)
 	fprintf(f, "'\n");
 	snprintf(condition, sizeof(condition), " -n '__fish_seen_subcommand_from %s'", v->name);
 	for (unsigned i = 0; i < v->n_opts; i++)
-		fish_option(f, condition, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
+		fish_option(f, v, condition, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt));
 	if (v->complete == ZT_COMPLETE_FILE)
 		fprintf(f, "complete -c zt-segment%s -F\n", condition);
 	if (v->complete == ZT_COMPLETE_WORDS)
@@ -270,10 +296,10 @@ static void fish(FILE *f)
 		"# fish completion for zt-segment, made by \"zt-segment completion fish\"\ncomplete -c zt-segment -f\n");
 	for (size_t o = 0; o < ZT_OPT_COUNT; o++)
 		if (zt_options[o].global)
-			fish_option(f, "", (enum zt_opt)o, zt_options[o].doc);
-	fish_option(f, " -n __fish_use_subcommand", ZT_OPT_CONFIG, zt_options[ZT_OPT_CONFIG].doc);
-	fish_option(f, " -n __fish_use_subcommand", ZT_OPT_STATUS, zt_options[ZT_OPT_STATUS].doc);
-	fish_option(f, " -n __fish_use_subcommand", ZT_OPT_FLUSH, zt_options[ZT_OPT_FLUSH].doc);
+			fish_option(f, NULL, "", (enum zt_opt)o, zt_options[o].doc);
+	fish_option(f, NULL, " -n __fish_use_subcommand", ZT_OPT_CONFIG, zt_options[ZT_OPT_CONFIG].doc);
+	fish_option(f, NULL, " -n __fish_use_subcommand", ZT_OPT_STATUS, zt_options[ZT_OPT_STATUS].doc);
+	fish_option(f, NULL, " -n __fish_use_subcommand", ZT_OPT_FLUSH, zt_options[ZT_OPT_FLUSH].doc);
 	for (size_t i = 0; i < zt_n_verbs; i++)
 		fish_verb(f, &zt_verbs[i]);
 	fprintf(f, "complete -c zt-segment -n '__fish_seen_subcommand_from help' -a '");

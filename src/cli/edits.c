@@ -67,8 +67,8 @@ static int own_match(const struct zt_flow *f, struct zt_match *m)
 {
 	int r = 0;
 
-	m->families = family_of(f);
-	if (f->dir == ZT_DIR_EGRESS) {
+	m->families = f->dir == ZT_DIR_UNIX ? ZT_FAMILY_4 | ZT_FAMILY_6 : family_of(f);
+	if (f->dir == ZT_DIR_EGRESS || f->dir == ZT_DIR_UNIX) {
 		if (f->uid != UINT32_MAX)
 			r = one_number(&m->uid, f->uid);
 		if (!r && zt_flow_names_group(f))
@@ -78,6 +78,8 @@ static int own_match(const struct zt_flow *f, struct zt_match *m)
 	} else {
 		r = one_addr(m, true, &f->src);
 	}
+	if (f->dir == ZT_DIR_UNIX)
+		return r ?: f->unix_name ? zt_unix_names_add(&m->unix_names, f->unix_name) : -ENOTSUP;
 	r = r ?: one_addr(m, false, &f->dst) ?: one_number(&m->proto, f->proto);
 	return r ?: f->port ? one_number(&m->port, f->port) : 0;
 }
@@ -125,6 +127,9 @@ static int widened_match(const struct zt_rule *rule, enum zt_miss miss, const st
 		return one_number(&m->proto, f->proto);
 	case ZT_MISS_PORT:
 		return zt_proto_has_ports(f->proto) ? one_number(&m->port, f->port) : -ENOTSUP;
+	case ZT_MISS_UNIX_NAME:
+		zt_unix_names_done(&m->unix_names);
+		return f->unix_name ? zt_unix_names_add(&m->unix_names, f->unix_name) : -ENOTSUP;
 	case ZT_MISS_SCHEDULE:
 	case ZT_MISS_EXPIRED:
 		return 0;
@@ -182,7 +187,7 @@ static int offer_new(struct finder *x)
 	int r = own_match(x->f, &m) ?: offer(x, ZT_EDIT_ADD, NULL, ZT_MISS_NONE, place_of_new(x), &m);
 
 	zt_match_done(&m);
-	return r;
+	return r == -ENOTSUP ? 0 : r; /* a Unix socket without a name */
 }
 
 static bool is_time(enum zt_miss m)
@@ -204,7 +209,8 @@ static int offer_widened(struct finder *x, const struct zt_near *near)
 
 static bool for_everybody(const struct zt_rule *r)
 {
-	return r->dir == ZT_DIR_EGRESS && !r->match.uid.n && !r->match.gid.n && !r->match.n_cgroups;
+	return (r->dir == ZT_DIR_EGRESS || r->dir == ZT_DIR_UNIX) && !r->match.from && !r->match.uid.n &&
+	       !r->match.gid.n && !r->match.n_cgroups;
 }
 
 static int offer_near(struct finder *x, const struct zt_near *near, size_t n)
@@ -336,6 +342,9 @@ static void what_to_add(const struct zt_edit *e, const struct zt_flow *f, struct
 	case ZT_MISS_PORT:
 		zt_strbuf_printf(out, "add %u to the ports of to:", f->port);
 		return;
+	case ZT_MISS_UNIX_NAME:
+		zt_strbuf_printf(out, "add %s to unix: of to:", f->unix_name);
+		return;
 	case ZT_MISS_SCHEDULE:
 		zt_strbuf_str(out, "let its schedule include this time");
 		return;
@@ -355,7 +364,7 @@ void zt_edit_text(const struct zt_ruleset *rs, const struct zt_edit *e, const st
 	switch (e->kind) {
 	case ZT_EDIT_ADD:
 		zt_strbuf_str(out, "add a rule");
-		if (e->before && e->before->verdict != ZT_ALLOW) {
+		if (e->before && !zt_rule_follows(e->before) && e->before->verdict != ZT_ALLOW) {
 			zt_strbuf_str(out, " directly before ");
 			rule_named(rs, e->before, out);
 			zt_strbuf_str(out, e->before->priority ? "" : ", with its priority if it has one");
@@ -398,6 +407,8 @@ void zt_opened_text(const struct zt_opened *o, enum zt_direction dir, struct zt_
 	struct zt_rule r = {.dir = dir, .match = o->match};
 	bool but_users = all_but(&o->match.uid, UINT32_MAX, &but);
 
+	bool out_from_here = dir == ZT_DIR_EGRESS || dir == ZT_DIR_UNIX;
+
 	if (dir == ZT_DIR_EGRESS && !o->owned) {
 		zt_strbuf_str(out, "the kernel itself");
 	} else if (but_users) {
@@ -410,10 +421,10 @@ void zt_opened_text(const struct zt_opened *o, enum zt_direction dir, struct zt_
 			zt_strbuf_str(out, "everybody");
 		zt_strbuf_str(out, " but ");
 		zt_rule_from(&others, out);
-	} else if (dir == ZT_DIR_EGRESS && !r.match.uid.n && !r.match.gid.n && !r.match.n_cgroups && !r.match.src4.n &&
+	} else if (out_from_here && !r.match.uid.n && !r.match.gid.n && !r.match.n_cgroups && !r.match.src4.n &&
 		   !r.match.src6.n) {
 		zt_strbuf_str(out, "everybody");
-	} else if (dir != ZT_DIR_EGRESS && !r.match.src4.n && !r.match.src6.n) {
+	} else if (!out_from_here && !r.match.src4.n && !r.match.src6.n) {
 		zt_strbuf_str(out, "every machine");
 	} else {
 		zt_rule_from(&r, out);
@@ -451,6 +462,22 @@ void zt_edit_opens_text(const struct zt_ruleset *rs, const struct zt_edit *e, en
 
 /* ---- the rule as YAML ---- */
 
+/* As the policy is written: in quotes where a scalar needs them inside of { }. */
+static void scalar(const char *key, const char *text, const char *sep, struct zt_strbuf *out)
+{
+	zt_strbuf_printf(out, "%s%s: ", sep, key);
+	zt_yaml_scalar(text, true, out);
+}
+
+#define UNIT_CHARS \
+	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.@\\" /* of names of systemd's units */
+
+/* An account without a name is called by its number. */
+static bool is_number(const char *name)
+{
+	return *name && strspn(name, "0123456789") == strlen(name);
+}
+
 static void who_yaml(const struct zt_flow *f, struct zt_strbuf *out)
 {
 	ZT_FREE char *name = f->owned && f->uid != UINT32_MAX ? zt_user_name(f->uid) : NULL;
@@ -461,17 +488,23 @@ static void who_yaml(const struct zt_flow *f, struct zt_strbuf *out)
 
 	zt_strbuf_char(out, '{');
 	if (name) {
-		zt_strbuf_printf(out, *name < '0' || *name > '9' ? "user: %s" : "uid: %s", name);
+		if (is_number(name))
+			zt_strbuf_printf(out, "uid: %s", name);
+		else
+			scalar("user", name, "", out);
 		sep = ", ";
 	}
 	if (group) {
-		zt_strbuf_printf(out, *group < '0' || *group > '9' ? "%sgroup: %s" : "%sgid: %s", sep, group);
+		if (is_number(group))
+			zt_strbuf_printf(out, "%sgid: %s", sep, group);
+		else
+			scalar("group", group, sep, out);
 		sep = ", ";
 	}
-	if (dot && !strcmp(dot, ".service"))
-		zt_strbuf_printf(out, "%sservice: %s", sep, base);
+	if (dot && !strcmp(dot, ".service") && strspn(base, UNIT_CHARS) == strlen(base))
+		scalar("service", base, sep, out);
 	else if (base)
-		zt_strbuf_printf(out, "%scgroup: %s", sep, f->cgroup_path);
+		scalar("cgroup", f->cgroup_path, sep, out);
 	zt_strbuf_char(out, '}');
 }
 
@@ -480,6 +513,11 @@ static void target_yaml(const struct zt_flow *f, struct zt_strbuf *out)
 	const char *proto = zt_proto_name(f->proto), *sep = "";
 	char host[64];
 
+	if (f->dir == ZT_DIR_UNIX) {
+		scalar("unix", f->unix_name, "{", out);
+		zt_strbuf_char(out, '}');
+		return;
+	}
 	zt_strbuf_char(out, '{');
 	if (f->dst.family) {
 		zt_addr_format(&f->dst, host);
@@ -496,21 +534,45 @@ static void target_yaml(const struct zt_flow *f, struct zt_strbuf *out)
 		zt_strbuf_printf(out, "%sprotocol: %u}", sep, f->proto);
 }
 
+/* Names of rules are letters, digits and "._-": what else there is becomes one "-". */
+static void name_part(const char *text, size_t max, struct zt_strbuf *out)
+{
+	bool dash = true;
+
+	for (size_t i = 0; i < max && text[i]; i++) {
+		bool plain = (text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'z') ||
+			     (text[i] >= 'A' && text[i] <= 'Z') || text[i] == '_' || text[i] == '.';
+
+		if (plain || (!dash && text[i + 1]))
+			zt_strbuf_char(out, plain ? text[i] : '-');
+		dash = !plain;
+	}
+}
+
 static void edit_name(const struct zt_flow *f, struct zt_strbuf *out)
 {
 	ZT_FREE char *name = f->owned && f->uid != UINT32_MAX ? zt_user_name(f->uid) : NULL;
 	const char *proto = zt_proto_name(f->proto), *slash = f->cgroup_path ? strrchr(f->cgroup_path, '/') : NULL;
 	const char *base = slash ? slash + 1 : f->cgroup_path;
+	size_t before = out->len;
 
 	if (f->dir == ZT_DIR_INGRESS)
 		zt_strbuf_str(out, "inbound");
-	else if (name && strlen(name) < 32)
-		zt_strbuf_printf(out, "%s%s", *name >= '0' && *name <= '9' ? "uid-" : "", name);
-	else if (base && strcspn(base, ".") < 32 &&
-		 strspn(base, "abcdefghijklmnopqrstuvwxyz0123456789-") == strcspn(base, "."))
-		zt_strbuf_printf(out, "%.*s", (int)strcspn(base, "."), base);
-	else
-		zt_strbuf_str(out, f->cgroup_path ? "service" : "group");
+	else if (name && is_number(name))
+		zt_strbuf_printf(out, "uid-%s", name);
+	else if (name)
+		name_part(name, 31, out);
+	else if (base)
+		name_part(base, ZT_MIN(strcspn(base, "."), (size_t)31), out);
+	if (out->len == before)
+		zt_strbuf_str(out, f->cgroup_path ? "service" : name ? "user" : "group");
+	if (f->dir == ZT_DIR_UNIX) {
+		const char *last = strrchr(f->unix_name, '/');
+
+		zt_strbuf_str(out, "-to-");
+		name_part(last ? last + 1 : f->unix_name + 1, 30, out);
+		return;
+	}
 	zt_strbuf_printf(out, "-to-%s", proto ? proto : "host");
 	if (f->port)
 		zt_strbuf_printf(out, "-%u", f->port);
@@ -523,7 +585,7 @@ void zt_edit_yaml(const struct zt_flow *f, const struct zt_rule *before, struct 
 	zt_strbuf_str(out, "  - name: ");
 	edit_name(f, out);
 	zt_strbuf_str(out, "\n    from: ");
-	if (f->dir == ZT_DIR_EGRESS) {
+	if (f->dir == ZT_DIR_EGRESS || f->dir == ZT_DIR_UNIX) {
 		who_yaml(f, out);
 	} else if (f->src.family) {
 		zt_addr_format(&f->src, host);
@@ -534,6 +596,7 @@ void zt_edit_yaml(const struct zt_flow *f, const struct zt_rule *before, struct 
 	zt_strbuf_str(out, "\n    to: ");
 	target_yaml(f, out);
 	zt_strbuf_str(out, "\n    action: allow\n");
-	if (before && before->verdict != ZT_ALLOW && before->priority && before->priority != DEFAULT_PRIORITY)
+	if (before && !zt_rule_follows(before) && before->verdict != ZT_ALLOW && before->priority &&
+	    before->priority != DEFAULT_PRIORITY)
 		zt_strbuf_printf(out, "    priority: %d\n", before->priority);
 }

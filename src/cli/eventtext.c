@@ -22,33 +22,62 @@ static char *log_prefix(struct zt_cli *c)
 	return zt_strdup("ZT-BLOCKED: ");
 }
 
-/* Without log lines an empty table would say that nothing was blocked. */
-static bool writes_no_log(const struct zt_cli *c)
+/* Without --source the best that is there: an engine that keeps a record writes no log lines. */
+static bool use_record(struct zt_cli *c)
 {
+	const char *source = zt_opt(c, SOURCE);
 	uint64_t generation;
 	char hash[65];
 
-	return c->engine && !strcmp(c->engine->name, "bpf") && !zt_opt(c, SOURCE) &&
-	       c->engine->identify(c->instance, &generation, hash) == 0;
+	if (source)
+		return !strcmp(source, "record");
+	return c->engine && c->engine->records && c->engine->identify(c->instance, &generation, hash) == 0;
 }
 
-static int since(struct zt_cli *c, zt_usec *ret)
+static int ruleset_of(void *arg, uint64_t generation, struct zt_ruleset **ret)
 {
-	const char *s = zt_opt(c, SINCE);
-	zt_usec age;
+	struct zt_cli *c = arg;
+	struct zt_apply_ctx ctx = zt_cli_apply_ctx(c);
+	ZT_FREE char *source = NULL;
+	uint64_t live = 0;
+	size_t len = 0;
+	char hash[65];
 
-	*ret = zt_now() - 86400 * ZT_USEC_PER_SEC;
-	if (!s)
-		return 0;
-	if (zt_duration_parse(s, &age) == 0)
-		*ret = zt_now() > age ? zt_now() - age : 0;
-	else if (zt_time_parse(s, ret) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "such as 10m, 2h, 7d or 2026-12-31",
-				    "--since wants a time, not \"%s\"", s);
-	return 0;
+	if (c->engine->identify(c->instance, &live, hash) == 0 && live == generation)
+		return c->engine->raise(c->instance, ret, NULL);
+	return zt_generation_load(&ctx, generation, ret, &source, &len, NULL);
+}
+
+/* zt-segmentd holds the netlink log, which takes one listener, and tells more: while it runs, its journal is the best there is. */
+static bool open_told(struct zt_cli *c, bool follow, zt_usec from, struct zt_event_source **ret)
+{
+	ZT_FREE char *path = zt_cli_journal_path(c);
+
+	return path && zt_event_told_open(path, from, follow, ret, NULL) == 0;
+}
+
+static int open_record(struct zt_cli *c, bool follow, zt_usec from, struct zt_event_source **ret)
+{
+	struct zt_event_record what = {.engine = c->engine, .instance = c->instance, .ruleset = ruleset_of, .arg = c};
+	int code = c->engine ? 0 : zt_cli_engine(c), r;
+
+	if (code)
+		return code;
+	what.engine = c->engine;
+	if (!what.engine->records)
+		return zt_cli_error(c, ZT_EXIT_FAILED, 4505,
+				    "leave --source away, or see \"zt-segment explain ZT4505\"",
+				    "the %s engine keeps no record in the kernel", c->engine->name);
+	r = zt_event_record_open(&what, from, follow, ret, &c->diags);
+	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
 static volatile sig_atomic_t stopped;
+
+bool zt_cli_stopped(void)
+{
+	return stopped;
+}
 
 /* A signal between the last look and the wait would be slept over: the alarm wakes once more. */
 static void stop(int sig)
@@ -58,8 +87,7 @@ static void stop(int sig)
 	(void)alarm(1); /* returns what was left of another one, and there is none */
 }
 
-/* Ctrl-C ends the watching and not the program: what was seen is summed up. A second one ends it. */
-static void catch_end(void)
+void zt_cli_catch_end(void)
 {
 	struct sigaction once = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND}, again = {.sa_handler = stop};
 
@@ -77,23 +105,24 @@ int zt_cli_events(struct zt_cli *c, bool follow, struct zt_event_source **ret, c
 {
 	ZT_FREE char *prefix = log_prefix(c);
 	zt_usec from = 0;
-	int r, code = since(c, &from);
+	int r, code = zt_cli_since(c, "24h", &from);
 
 	if (code)
 		return code;
-	if (writes_no_log(c))
-		return zt_cli_error(
-			c, ZT_EXIT_FAILED, 5022,
-			"\"zt-segment status\" counts what each rule and the default decided, \"zt-segment why\" explains a flow",
-			"the bpf engine enforces here and writes no log lines: what it blocked cannot be listed");
 	if (!prefix)
 		return zt_cli_fail(c, -ENOMEM);
-	r = zt_event_open(zt_opt(c, SOURCE), prefix, follow ? 0 : from, follow, ret, &c->diags);
-	if (r < 0)
-		return zt_cli_fail(c, r);
+	if (use_record(c)) {
+		code = open_record(c, follow, follow ? 0 : from, ret);
+		if (code)
+			return code;
+	} else if (zt_opt(c, SOURCE) || !open_told(c, follow, follow ? 0 : from, ret)) {
+		r = zt_event_open(zt_opt(c, SOURCE), prefix, follow ? 0 : from, follow, ret, &c->diags);
+		if (r < 0)
+			return zt_cli_fail(c, r);
+	}
 	zt_cli_flush_diags(c);
 	if (follow)
-		catch_end();
+		zt_cli_catch_end();
 	if (ret_prefix)
 		*ret_prefix = ZT_TAKE(prefix);
 	return 0;
@@ -110,6 +139,10 @@ static const char *source_title(struct zt_cli *c, const char *name)
 		return "the kernel's ring buffer";
 	if (!strcmp(name, "nflog"))
 		return "the netlink log";
+	if (!strcmp(name, "events"))
+		return "zt-segmentd";
+	if (!strcmp(name, "record"))
+		return "the engine's record";
 	if (!asked)
 		return "/var/log/kern.log";
 	return !strncmp(asked, "file:", 5) ? asked + 5 : asked;
@@ -117,7 +150,7 @@ static const char *source_title(struct zt_cli *c, const char *name)
 
 void zt_cli_no_past_hint(struct zt_cli *c)
 {
-	if (zt_opt(c, NETNS) && !zt_opt(c, FOLLOW))
+	if (zt_opt(c, NETNS) && !zt_opt(c, FOLLOW) && !use_record(c))
 		fprintf(c->out,
 			"The kernel keeps what happens in a network namespace of its own out of its log (unless\n"
 			"net.netfilter.nf_log_all_netns is 1); \"blocked --follow\" sees it while it happens.\n");
@@ -138,6 +171,24 @@ bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e)
 	return e->has_uid && e->uid == uid;
 }
 
+void zt_cli_event_losses(struct zt_cli *c, const struct zt_event_source *s, uint64_t lost, uint64_t suppressed)
+{
+	bool record = !strcmp(zt_event_source_name(s), "record");
+	char n[32];
+
+	if (c->quiet)
+		return;
+	zt_format_thousands(zt_event_lost(s) - lost, n);
+	if (zt_event_lost(s) > lost)
+		fprintf(c->err,
+			record ? "zt-segment: %s older events were overwritten: the kernel keeps the newest 4,096\n"
+			       : "zt-segment: %s or more events were lost: they came faster than they could be read\n",
+			n);
+	zt_format_thousands(zt_event_suppressed(s) - suppressed, n);
+	if (zt_event_suppressed(s) > suppressed)
+		fprintf(c->err, "zt-segment: %s more were not recorded: log_limit of the policy\n", n);
+}
+
 int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source)
 {
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
@@ -153,12 +204,12 @@ int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const cha
 		if (r < 0)
 			break;
 	}
+	ret->lost = zt_event_lost(s);
+	ret->suppressed = zt_event_suppressed(s);
 	if (zt_event_damaged(s) && !c->quiet)
 		fprintf(c->err, "zt-segment: %llu damaged log lines were left out\n",
 			(unsigned long long)zt_event_damaged(s));
-	if (zt_event_lost(s) && !c->quiet)
-		fprintf(c->err, "zt-segment: %llu or more events were lost: they came faster than they could be read\n",
-			(unsigned long long)zt_event_lost(s));
+	zt_cli_event_losses(c, s, 0, 0);
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
@@ -167,6 +218,11 @@ void zt_event_to_text(const struct zt_event *e, struct zt_strbuf *out)
 	const char *proto = zt_proto_name(e->proto);
 	char buf[64] = "?";
 
+	if (e->is_unix) {
+		zt_strbuf_str(out, *e->unix_name ? "unix:" : "a Unix socket");
+		zt_strbuf_escaped(out, e->unix_name, strnlen(e->unix_name, sizeof(e->unix_name)));
+		return;
+	}
 	if (e->dst.family)
 		zt_addr_format(&e->dst, buf);
 	if (e->has_ports)
@@ -192,6 +248,32 @@ void zt_event_who_text(const struct zt_event *e, struct zt_strbuf *out)
 	zt_strbuf_str(out, buf);
 }
 
+static void put_escaped(const char *s, struct zt_strbuf *out)
+{
+	zt_strbuf_escaped(out, s, strlen(s));
+}
+
+void zt_event_end_text(const struct zt_event_end *e, bool user, struct zt_strbuf *out)
+{
+	size_t before = out->len;
+
+	if (e->known && user)
+		zt_uid_text(e->uid, out);
+	if (*e->program) {
+		zt_strbuf_str(out, out->len > before ? " " : "");
+		put_escaped(e->program, out);
+	}
+	if (*e->service) {
+		zt_strbuf_str(out, out->len > before ? " in " : "in ");
+		put_escaped(e->service, out);
+	}
+	if (*e->subjects) {
+		zt_strbuf_str(out, out->len > before ? " (is " : "(is ");
+		put_escaped(e->subjects, out);
+		zt_strbuf_char(out, ')');
+	}
+}
+
 static const char *kind_name(enum zt_event_kind k)
 {
 	switch (k) {
@@ -210,6 +292,42 @@ static json_t *text_or_null(const char *s)
 	return zt_json_text(*s ? s : NULL);
 }
 
+static json_t *end_json(const struct zt_event_end *e)
+{
+	json_t *j = json_pack("{s:b, s:I}", "known", (int)e->known, "label", (json_int_t)e->label);
+
+	if (*e->subjects)
+		(void)json_object_set_new(j, "subjects", zt_json_text(e->subjects)); /* a failed set leaves a key out */
+	if (e->known)
+		(void)json_object_update_new(
+			j, json_pack("{s:i, s:I, s:I, s:I, s:o, s:o, s:s, s:o, s:o}", "pid", e->pid, "start_ns",
+				     (json_int_t)e->start, "uid", (json_int_t)e->uid, "gid", (json_int_t)e->gid, "name",
+				     zt_json_text(e->comm), "program", text_or_null(e->program), "program_from",
+				     zt_event_how_name(e->how), "cgroup", text_or_null(e->cgroup), "service",
+				     text_or_null(e->service)));
+	if (e->known && e->exe.ino)
+		(void)json_object_set_new(j, "file",
+					  json_pack("{s:I, s:I, s:I, s:I, s:b}", "device", (json_int_t)e->exe.dev,
+						    "inode", (json_int_t)e->exe.ino, "changed_s",
+						    (json_int_t)e->exe.ctime_sec, "changed_ns",
+						    (json_int_t)e->exe.ctime_nsec, "deleted", (int)e->deleted));
+	return j;
+}
+
+static void record_json(const struct zt_event *e, json_t *j)
+{
+	ZT_STRBUF struct zt_strbuf reason = {0};
+
+	zt_event_reason_text(e, &reason);
+	(void)json_object_update_new(j, json_pack("{s:I, s:I, s:s, s:s, s:b, s:o, s:o}", "number",
+						  (json_int_t)e->number, "generation", (json_int_t)e->generation,
+						  "direction", zt_direction_name(zt_event_direction(e)), "reason",
+						  zt_event_reason_name(e->reason), "received", (int)e->received,
+						  "sender", end_json(&e->sender), "receiver", end_json(&e->receiver)));
+	if (reason.len)
+		(void)json_object_set_new(j, "reason_text", json_string(zt_strbuf_cstr(&reason)));
+}
+
 json_t *zt_event_json(const struct zt_event *e)
 {
 	char when[32] = "", src[64] = "", dst[64] = "";
@@ -226,12 +344,19 @@ json_t *zt_event_json(const struct zt_event *e)
 		      *when ? when : NULL, "rule", *e->rule ? e->rule : NULL, "in", text_or_null(e->in), "out",
 		      text_or_null(e->out), "source", *src ? src : NULL, "destination", *dst ? dst : NULL,
 		      "protocol_number", (int)e->proto, "protocol", proto, "program", text_or_null(e->program));
+	if (e->is_unix) {
+		(void)json_object_set_new(j, "unix", text_or_null(e->unix_name)); /* a failed set leaves a key out */
+		(void)json_object_del(j, "protocol_number");			  /* it has none */
+		(void)json_object_del(j, "protocol");
+	}
 	if (e->has_ports)
 		(void)json_object_update_new(
 			j, json_pack("{s:i, s:i}", "source_port", (int)e->sport, "port", (int)e->dport));
 	if (e->has_uid)
 		(void)json_object_update_new(
 			j, json_pack("{s:I, s:I}", "uid", (json_int_t)e->uid, "gid", (json_int_t)e->gid));
+	if (e->number)
+		record_json(e, j);
 	return j;
 }
 

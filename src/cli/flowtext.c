@@ -47,6 +47,17 @@ static int take_host(char *s, struct zt_target *t)
 	return 0;
 }
 
+static int unix_target(const char *name, struct zt_target *ret)
+{
+	struct zt_target t = {0};
+
+	if (!zt_unix_name_valid(name))
+		return -EINVAL;
+	memcpy(t.unix_name, name, strlen(name) + 1);
+	*ret = t;
+	return 0;
+}
+
 int zt_target_parse(const char *s, struct zt_target *ret)
 {
 	struct zt_target t = {0};
@@ -54,6 +65,8 @@ int zt_target_parse(const char *s, struct zt_target *ret)
 	uint64_t port;
 	int r;
 
+	if (!strncmp(s, "unix:", 5))
+		return unix_target(s + 5, ret);
 	if (!*s || strlen(s) >= sizeof(buf))
 		return -EINVAL;
 	memcpy(buf, s, strlen(s) + 1);
@@ -80,6 +93,10 @@ static void address_port(const struct zt_addr *a, const struct zt_flow *f, struc
 	char buf[64] = "";
 	const char *proto = zt_proto_name(f->proto);
 
+	if (f->dir == ZT_DIR_UNIX) {
+		zt_strbuf_printf(out, f->unix_name ? "unix:%s" : "a Unix socket", f->unix_name);
+		return;
+	}
 	if (a->family)
 		zt_addr_format(a, buf);
 	else if (f->dir != ZT_DIR_INGRESS)
@@ -100,7 +117,7 @@ static void sender(const struct zt_flow *f, struct zt_strbuf *out)
 {
 	char buf[64];
 
-	if (f->dir != ZT_DIR_EGRESS) {
+	if (f->dir != ZT_DIR_EGRESS && f->dir != ZT_DIR_UNIX) {
 		if (f->src.family)
 			zt_addr_format(&f->src, buf);
 		zt_strbuf_str(out, f->src.family ? buf : "any host");
@@ -157,6 +174,8 @@ json_t *zt_flow_json(const struct zt_flow *f)
 	}
 	if (f->port)
 		(void)json_object_set_new(j, "port", json_integer(f->port));
+	if (f->unix_name)
+		(void)json_object_set_new(j, "unix", json_string(f->unix_name));
 	return j;
 }
 

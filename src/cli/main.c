@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/live.h"
 
 static int usage(const struct zt_verb *v, const char *text)
 {
@@ -33,6 +34,8 @@ int main(int argc, char **argv)
 	ZT_STRBUF struct zt_strbuf err = {0};
 	struct zt_cli c = {.out = stdout, .err = stderr};
 
+	if (argc > 0 && !strcmp(argv[0], ZT_LIVE_WORKER))
+		return zt_live_worker_main(argc, argv);
 	(void)signal(SIGPIPE, SIG_DFL); /* `zt-segment … | head` ends quietly */
 	if (zt_args_parse(argc, argv, &c.args, &err) < 0)
 		return usage(c.args.verb, zt_strbuf_cstr(&err));

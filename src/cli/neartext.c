@@ -50,6 +50,9 @@ static void relax(struct zt_rule *r, enum zt_miss m, const struct zt_flow *f)
 	case ZT_MISS_RECEIVER:
 		r->match.to = 0;
 		break;
+	case ZT_MISS_UNIX_NAME:
+		r->match.unix_names.n = 0;
+		break;
 	}
 }
 
@@ -147,6 +150,10 @@ static void miss_text(const struct zt_rule *r, enum zt_miss m, const struct zt_f
 		return;
 	case ZT_MISS_RECEIVER:
 		zt_strbuf_printf(out, "the receiving process is not %s", r->to_text ? r->to_text : "the rule's");
+		return;
+	case ZT_MISS_UNIX_NAME:
+		zt_unix_names_text(&r->match.unix_names, &part);
+		zt_strbuf_printf(out, "%s is not %s", zt_miss_name(m), zt_strbuf_cstr(&part));
 		return;
 	}
 }

@@ -112,3 +112,16 @@ void zt_age_format(zt_usec age, char buf[static 16])
 	else
 		snprintf(buf, 16, "%llud", ZT_MIN(s / 86400, 99999999ull));
 }
+
+void zt_amount_text(double v, char buf[static 16])
+{
+	static const char units[] = " KMGTPE";
+	size_t i = 0;
+
+	for (; v >= 1000 && units[i + 1]; i++)
+		v /= 1000;
+	if (i)
+		(void)snprintf(buf, 16, "%.1f%c", v, units[i]);
+	else
+		(void)snprintf(buf, 16, "%.0f", v);
+}

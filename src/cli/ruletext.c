@@ -241,6 +241,10 @@ void zt_rule_to(const struct zt_rule *r, struct zt_strbuf *out)
 
 	if (m->to)
 		zt_strbuf_printf(out, "%s at ", m->to->text);
+	if (r->dir == ZT_DIR_UNIX) {
+		zt_unix_names_text(&m->unix_names, out);
+		return;
+	}
 	if (r->dir != ZT_DIR_INGRESS || m->dst4.n || m->dst6.n)
 		hosts_text(m, &m->dst4, &m->dst6, m->port.n, out);
 	if (m->port.n) {

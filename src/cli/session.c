@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdarg.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
@@ -9,6 +11,7 @@
 #include "base/proc.h"
 #include "base/time.h"
 #include "cli/cli.h"
+#include "identity/identity.h"
 
 int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint, const char *fmt, ...)
 {
@@ -169,7 +172,9 @@ int zt_cli_init(struct zt_cli *c)
 	c->state_dir = state_dir(c);
 	if (!c->state_dir)
 		return zt_cli_error(c, ZT_EXIT_FAILED, 5000, NULL, "out of memory");
-	return zt_opt(c, NETNS) ? enter_netns(c, zt_opt(c, NETNS)) : 0;
+	if (!zt_opt(c, NETNS) || (geteuid() && c->args.verb->flags & ZT_VERB_READS)) /* zt-segmentd is there */
+		return 0;
+	return enter_netns(c, zt_opt(c, NETNS));
 }
 
 void zt_cli_done(struct zt_cli *c)
@@ -178,34 +183,22 @@ void zt_cli_done(struct zt_cli *c)
 	zt_freep(&c->state_dir);
 }
 
-const struct zt_engine *zt_cli_active_engine(const char *instance, const struct zt_engine *skip)
-{
-	static const char *const names[] = {"nft", "bpf", "iptables"};
-
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(names); i++) {
-		const struct zt_engine *e = zt_engine_by_name(names[i]);
-		uint64_t generation;
-		char hash[65];
-		int r = e && e != skip ? e->identify(instance, &generation, hash) : -ENOENT;
-
-		if (r == 0 || r == -EUCLEAN)
-			return e;
-	}
-	return NULL;
-}
-
 int zt_cli_engine(struct zt_cli *c)
 {
 	const char *name = zt_opt(c, ENGINE);
 
 	if (name && strcmp(name, "auto"))
 		c->engine = zt_engine_by_name(name);
+	if (geteuid() != 0 && !(c->engine && !strcmp(c->engine->name, "memory")) &&
+	    (c->args.verb->flags & ZT_VERB_READS))
+		return zt_cli_member_engine(c);
 	if (geteuid() != 0 && !(c->engine && !strcmp(c->engine->name, "memory")))
 		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003, "run it as root, with sudo for example",
 				    "\"%s\" reads or changes the packet filter, which only root may",
 				    c->args.verb->name);
 	if (!c->engine)
-		c->engine = zt_cli_active_engine(c->instance, NULL);
+		c->engine = zt_engine_active(c->instance, NULL);
+	c->engine_active = c->engine && !(name && strcmp(name, "auto"));
 	if (!c->engine)
 		c->engine = zt_engine_by_name("auto");
 	if (!c->engine)
@@ -245,50 +238,74 @@ const char *zt_cli_policy_path(const struct zt_cli *c)
 	return c->args.n_pos ? c->args.pos[0] : ZT_DEFAULT_POLICY;
 }
 
-static bool names_programs(const struct zt_endpoint *e, bool receiver)
+/* One that is second choice is told in any case. */
+static void say_engine(struct zt_cli *c)
 {
-	for (size_t i = 0; i < e->n_whos; i++)
-		if (e->whos[i].n_exes || e->whos[i].n_parents || (receiver && !e->whos[i].any))
-			return true;
-	return false;
-}
+	ZT_STRBUF struct zt_strbuf why = {0};
 
-static bool needs_labels(const struct zt_policy *p)
-{
-	for (size_t i = 0; i < p->n_rules; i++)
-		if (names_programs(&p->rules[i].from, false) || names_programs(&p->rules[i].to, true))
-			return true;
-	return false;
+	if (!strcmp(c->engine->name, "memory")) /* the command wants one that knows everything */
+		return;
+	if (!c->engine_active)
+		zt_engine_passed_over(c->engine, &why);
+	if (c->engine_active && c->verbose)
+		zt_cli_info(c, "Using the %s engine: it enforces here already", c->engine->name);
+	else if (why.len)
+		zt_cli_info(c, "Using the %s engine: %s", c->engine->name, zt_strbuf_cstr(&why));
+	else if (c->verbose)
+		zt_cli_info(c, "Using the %s engine: it is the first choice, and can enforce this policy",
+			    c->engine->name);
 }
 
 /* Nobody chose an engine and none is active: one that can enforce what the policy says. */
 static void engine_for(struct zt_cli *c, const struct zt_policy *p)
 {
 	const char *name = zt_opt(c, ENGINE);
-	const struct zt_engine *e = zt_engine_by_name("bpf");
-	struct zt_caps caps = {0};
+	const struct zt_engine *e;
 
-	if (!c->engine || c->engine->labels || (name && strcmp(name, "auto")) || !needs_labels(p) || !e ||
-	    zt_cli_active_engine(c->instance, NULL))
+	if (!c->engine || (name && strcmp(name, "auto")))
 		return;
-	if (geteuid() != 0 ||
-	    (e->probe(c->instance, &caps) == 0 && caps.usable)) { /* only lowered where the caller is not root */
-		c->engine = e;
-		zt_cli_info(c, "Using the bpf engine: the policy names programs or the processes that receive");
-	}
-	zt_caps_done(&caps);
+	e = zt_engine_suiting(c->engine, c->instance, p);
+	if (e == c->engine)
+		say_engine(c);
+	else
+		zt_cli_info(c, "Using the %s engine: the policy names programs%s", e->name,
+			    zt_policy_needs_unix(p) ? ", Unix sockets or the processes that receive"
+						    : " or the processes that receive");
+	c->engine = e;
+}
+
+/* The control group that bounds what a policy means; to `why` --cgroup is another thing. */
+static const char *bound(const struct zt_cli *c)
+{
+	return strcmp(c->args.verb->name, "why") ? zt_opt(c, CGROUP) : NULL;
 }
 
 int zt_cli_load(struct zt_cli *c, struct zt_policy **ret)
 {
 	const char *path = zt_cli_policy_path(c);
-	struct zt_policy_options o = {.root = zt_opt(c, ROOT), .allow_unsafe_file = !strcmp(path, "-")};
+	struct zt_policy_options o = {
+		.root = zt_opt(c, ROOT), .allow_unsafe_file = !strcmp(path, "-"), .cgroup_root = bound(c)};
 	int r = zt_policy_load(path, &o, ret, &c->diags);
 
 	if (r < 0)
 		return zt_cli_fail_policy(c, r);
 	engine_for(c, *ret);
 	return 0;
+}
+
+/* Are rules about Unix sockets left out here? Who cannot find out checks them as they are. */
+static bool without_unix(struct zt_cli *c, const struct zt_policy *p)
+{
+	const char *why = "";
+
+	if (!c->engine || zt_engine_sees_unix(c->engine, c->instance, p))
+		return false;
+	if (!c->engine->unix_sockets || c->engine->unix_sockets(c->instance, &why) != -EPERM)
+		return true;
+	(void)zt_diag(&c->diags, ZT_WARNING, 4921, NULL,
+		      "whether rules about Unix sockets can be enforced here was not looked at: %s", why);
+	zt_diag_hint(&c->diags, "as root, check says it");
+	return false;
 }
 
 int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, struct zt_ruleset **ret)
@@ -298,11 +315,14 @@ int zt_cli_compile(struct zt_cli *c, const struct zt_policy *p, bool offline, st
 				       .ssh_ports = &ports,
 				       .offline = offline,
 				       .labels = offline || (c->engine && c->engine->labels),
+				       .at = offline ? 0 : zt_now(),
+				       .cgroup_root = bound(c),
 				       .root = zt_opt(c, ROOT)};
 	int r = zt_ssh_ports(zt_opt(c, ROOT), &ports);
 
-	if (strcmp(c->args.verb->name, "why"))
-		o.cgroup_root = zt_opt(c, CGROUP);
+	o.no_unix = !offline && without_unix(c, p);
+	if (!strcmp(c->args.verb->name, "why"))
+		o.at = 0; /* it asks about other times too */
 	if (r >= 0)
 		r = zt_ruleset_compile(p, &o, ret, &c->diags);
 	zt_u32_ranges_done(&ports);
@@ -335,10 +355,34 @@ void zt_cli_add_lines(struct zt_cli *c, struct zt_ruleset *rs)
 	}
 }
 
+static void look_again(struct zt_cgroup *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned level;
+
+		v[i].id = 0;
+		(void)zt_cgroup_lookup(NULL, v[i].path, &v[i].id, &level); /* 0: there is none now */
+	}
+}
+
+/* Where the kernel follows control groups, ids of the commit are not what it goes by. */
+static void follow_cgroups(struct zt_cli *c, struct zt_ruleset *rs)
+{
+	enum zt_follows how = c->engine->follows ? c->engine->follows(c->instance) : ZT_FOLLOWS_NONE;
+
+	for (size_t i = 0; how && i < rs->n_rules; i++)
+		if (how == ZT_FOLLOWS_ALL || rs->rules[i].match.from)
+			look_again(rs->rules[i].match.cgroups, rs->rules[i].match.n_cgroups);
+	for (size_t i = 0; how && i < rs->n_subjects; i++)
+		look_again(rs->subjects[i]->cgroups, rs->subjects[i]->n_cgroups);
+}
+
 int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret)
 {
 	int r = c->engine->raise(c->instance, ret, &c->diags);
 
+	if (!r)
+		follow_cgroups(c, *ret);
 	if (r == -ENOENT)
 		return ZT_EXIT_INACTIVE;
 	if (r == -EUCLEAN) {
@@ -349,4 +393,15 @@ int zt_cli_raise(struct zt_cli *c, struct zt_ruleset **ret)
 		return ZT_EXIT_FAILED;
 	}
 	return r < 0 ? zt_cli_fail(c, r) : 0;
+}
+
+int zt_cli_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set); /* none of these can fail with these signals */
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
 }

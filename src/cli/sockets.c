@@ -5,22 +5,24 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/mem.h"
 #include "cli/actor.h"
 
 #define SOCKETS_MAX ((size_t)1 << 20)
 
-static const struct {
+struct table {
 	const char *path;
 	uint8_t family, proto;
-} tables[] = {
+};
+static const struct table tables[] = {
 	{"/proc/self/net/tcp", 4, IPPROTO_TCP},
 	{"/proc/self/net/tcp6", 6, IPPROTO_TCP},
 	{"/proc/self/net/udp", 4, IPPROTO_UDP},
 	{"/proc/self/net/udp6", 6, IPPROTO_UDP},
 };
-enum { TCP_LISTENS = 10, UDP_UNCONNECTED = 7 };
+enum { TCP_LISTENS = 10, UDP_UNCONNECTED = 7, UNIX_ACCEPTS = 1 << 16 };
 
 /* Words of 32 bits in the host's byte order, as the kernel prints them; mapped addresses are IPv4. */
 static bool take_addr(const char *hex, uint8_t family, struct zt_addr *ret)
@@ -45,9 +47,10 @@ static bool take_addr(const char *hex, uint8_t family, struct zt_addr *ret)
 	return true;
 }
 
-static int add(struct zt_netsocks *l, const char *line, size_t table)
+static int add(struct zt_netsocks *l, char *line, const void *arg)
 {
-	struct zt_netsock s = {.proto = tables[table].proto};
+	const struct table *t = arg;
+	struct zt_netsock s = {.proto = t->proto};
 	char local[40], remote[40];
 	unsigned port, peer_port, state;
 	unsigned long long inode;
@@ -56,8 +59,8 @@ static int add(struct zt_netsocks *l, const char *line, size_t table)
 		   &port, remote, &peer_port, &state, &inode) != 6 ||
 	    !inode || l->n == SOCKETS_MAX)
 		return 0;
-	if (strlen(local) != (tables[table].family == 4 ? 8u : 32u) || strlen(remote) != strlen(local) ||
-	    !take_addr(local, tables[table].family, &s.local) || !take_addr(remote, tables[table].family, &s.remote))
+	if (strlen(local) != (t->family == 4 ? 8u : 32u) || strlen(remote) != strlen(local) ||
+	    !take_addr(local, t->family, &s.local) || !take_addr(remote, t->family, &s.remote))
 		return 0;
 	s.inode = inode;
 	s.port = (uint16_t)port;
@@ -76,28 +79,65 @@ static int by_inode(const void *a, const void *b)
 	return (x->inode > y->inode) - (x->inode < y->inode);
 }
 
+static int read_lines(struct zt_netsocks *l, const char *path, int (*take)(struct zt_netsocks *, char *, const void *),
+		      const void *arg)
+{
+	FILE *f = fopen(path, "re"); /* not there: a kernel without it */
+	char line[512];
+	int r = 0;
+
+	while (f && !r && fgets(line, sizeof(line), f))
+		r = take(l, line, arg);
+	if (f)
+		(void)fclose(f); /* only read */
+	return r;
+}
+
+static int finish(struct zt_netsocks *l, int r, struct zt_netsocks *ret)
+{
+	if (r < 0) {
+		zt_netsocks_done(l);
+		return r;
+	}
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_inode);
+	*ret = *l;
+	return 0;
+}
+
 int zt_netsocks_read(struct zt_netsocks *ret)
 {
 	struct zt_netsocks l = {0};
 	int r = 0;
 
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(tables); i++) {
-		FILE *f = fopen(tables[i].path, "re"); /* not there: a kernel without IPv6 */
-		char line[512];
+	for (size_t i = 0; !r && i < ZT_ARRAY_SIZE(tables); i++)
+		r = read_lines(&l, tables[i].path, add, &tables[i]);
+	return finish(&l, r, ret);
+}
 
-		while (f && !r && fgets(line, sizeof(line), f))
-			r = add(&l, line, i);
-		if (f)
-			(void)fclose(f); /* only read */
-	}
-	if (r < 0) {
-		zt_netsocks_done(&l);
-		return r;
-	}
-	if (l.n)
-		qsort(l.v, l.n, sizeof(*l.v), by_inode);
-	*ret = l;
+/* "Num: RefCount Protocol Flags Type St Inode Path": an accepting stream, or any datagram socket. */
+static int add_unix(struct zt_netsocks *l, char *line, const void *arg)
+{
+	const char *name = arg;
+	unsigned long long inode;
+	unsigned flags, type;
+	int at = 0;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (sscanf(line, "%*x: %*x %*x %x %x %*x %llu %n", &flags, &type, &inode, &at) != 3 || !at ||
+	    strcmp(line + at, name) != 0 || !(flags & UNIX_ACCEPTS || type == SOCK_DGRAM))
+		return 0;
+	if (zt_grow(l->v, l->cap, l->n) < 0)
+		return -ENOMEM;
+	l->v[l->n++] = (struct zt_netsock){.inode = inode, .listens = true};
 	return 0;
+}
+
+int zt_unixsocks_read(const char *name, struct zt_netsocks *ret)
+{
+	struct zt_netsocks l = {0};
+
+	return finish(&l, read_lines(&l, "/proc/self/net/unix", add_unix, name), ret);
 }
 
 void zt_netsocks_done(struct zt_netsocks *l)

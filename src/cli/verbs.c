@@ -15,7 +15,7 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 			  "work inside this network namespace and nowhere else"},
 	[ZT_OPT_CGROUP] =
 		{"cgroup", 0, "PATH", true, ZT_COMPLETE_NOTHING, NULL,
-		 "take every cgroup of the policy to lie below this one; the bpf engine enforces there and nowhere else"},
+		 "take every cgroup of the policy to lie below this one; the bpf engine enforces there and nowhere else, and to the nft engine processes outside are unknown"},
 	[ZT_OPT_ROOT] = {"root", 0, "DIR", true, ZT_COMPLETE_DIR, NULL,
 			 "take users, groups and sshd settings from this tree instead of /"},
 	[ZT_OPT_INSTANCE] = {"instance", 0, "NAME", true, ZT_COMPLETE_NOTHING, NULL,
@@ -56,8 +56,9 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 			  "how far back: 10m, 2h, 7d, or a date"},
 	[ZT_OPT_FOLLOW] = {"follow", 'F', NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			   "print what happens from now on; end with Ctrl-C"},
-	[ZT_OPT_SOURCE] = {"source", 0, "NAME", false, ZT_COMPLETE_WORDS, "nflog journal kmsg file:",
-			   "where to read: nflog, journal, kmsg or file:PATH (default: the best that is there)"},
+	[ZT_OPT_SOURCE] =
+		{"source", 0, "NAME", false, ZT_COMPLETE_WORDS, "record nflog journal kmsg file:",
+		 "where to read: record (of the bpf engine), nflog, journal, kmsg or file:PATH (default: the best that is there)"},
 	[ZT_OPT_RAW] = {"raw", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			"one line an event, in the form of the kernel log"},
 	[ZT_OPT_VERIFY] = {"verify", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
@@ -73,15 +74,32 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 	[ZT_OPT_LABEL] = {"label", 0, "NAME", false, ZT_COMPLETE_NOTHING, NULL,
 			  "only flows with this process identity at one end, as the policy names it"},
 	[ZT_OPT_ALLOWED] = {"allowed", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL, "also flows that the policy allows"},
-	[ZT_OPT_AGAINST] =
-		{"against", 0, "ENGINE", false, ZT_COMPLETE_WORDS, "nft iptables memory",
-		 "compare with what this engine makes of the policy, loaded for real in a scratch network namespace"},
+	[ZT_OPT_KIND] =
+		{"kind", 'k', "KIND,...", false, ZT_COMPLETE_WORDS,
+		 "exec exit connect accept listen close flow dns open deny allow privilege module ptrace state lost",
+		 "only these kinds: exec, exit, connect, accept, listen, close, flow, dns, open, deny, allow, privilege, "
+		 "module, ptrace, state, lost, bind"},
+	[ZT_OPT_INTERVAL] = {"interval", 0, "TIME", false, ZT_COMPLETE_WORDS, "1s 2s 10s", "how often (default: 2s)"},
+	[ZT_OPT_COUNT_OF] = {"count", 0, "N", false, ZT_COMPLETE_NOTHING, NULL, "end after so many times"},
+	[ZT_OPT_UNTIL] = {"until", 0, "TIME", false, ZT_COMPLETE_WORDS, "10m 1h 24h 7d",
+			  "up to then: 10m, 2h, 7d ago, or a date"},
+	[ZT_OPT_FORMAT] = {"format", 0, "FORMAT", false, ZT_COMPLETE_WORDS, "json ecs ocsf syslog journald",
+			   "json (default), ecs, ocsf, syslog or journald"},
+	[ZT_OPT_AGAINST] = {"against", 0, "WHAT", false, ZT_COMPLETE_FILE, NULL, "compare with this"},
+	[ZT_OPT_PACKETS] = {"packets", 0, "N", false, ZT_COMPLETE_WORDS, "200 1000 5000",
+			    "send this many real flows through every engine, each in throw-away namespaces"},
+	[ZT_OPT_SEED] =
+		{"seed", 0, "NUMBER", false, ZT_COMPLETE_NOTHING, NULL,
+		 "with --packets: the same number gives the same flows (default: another each time, which is printed)"},
 	[ZT_OPT_FULL] = {"full", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
-			 "up to 100,000 rules, iptables as well, more rounds: about four minutes"},
+			 "up to 100,000 rules, iptables as well, more rounds: about six minutes"},
 	[ZT_OPT_PID] = {"pid", 0, "PID", false, ZT_COMPLETE_NOTHING, NULL,
 			"the sending process: its user, groups, cgroup and program are taken"},
 	[ZT_OPT_TO_PID] = {"to-pid", 0, "PID", false, ZT_COMPLETE_NOTHING, NULL,
 			   "the receiving process of this host (default: the one that listens there now)"},
+	[ZT_OPT_FOR] = {"for", 0, "PART,...", false, ZT_COMPLETE_WORDS, "user exe service container",
+			"what identities are made of: user, exe, service, container (default: all that is known)"},
+	[ZT_OPT_DENIED] = {"denied", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL, "also learn from what was blocked"},
 	[ZT_OPT_ALL] = {"all", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL,
 			"every process that holds a socket of this network namespace"},
 };
@@ -122,6 +140,42 @@ const struct zt_verb zt_verbs[] = {
 	 .n_opts = 2,
 	 .exits = {{0, "all tests passed"}, {1, "a test failed"}},
 	 .run = zt_cmd_test},
+	{.name = "learn",
+	 .args = "",
+	 .group = WRITE_POLICY,
+	 .summary = "write the policy that covers what this host did",
+	 .help = "Prints the smallest readable policy for the connections that the journal of zt-segmentd has seen: by service, program and user, "
+		 "with host names in place of addresses where they had been looked up, and with networks only where enough different addresses "
+		 "support it. Each rule says when and how often it was needed and how much of it was never seen; tests at the end say what must "
+		 "work and what must not.\n\nWhat `mode: observe` let through is learned, what was blocked is not (--denied). To know how well the "
+		 "past foretells the future, it also learns from the first four fifths of the time only and says what that would have blocked of "
+		 "the rest.",
+	 .example = "zt-segment learn --since 7d > rules.yaml",
+	 .flags = ZT_VERB_JSON,
+	 .opts = {{ZT_OPT_SINCE, "how far back: 10m, 2h, 7d, or a date (default 7d)"},
+		  {ZT_OPT_FOR, NULL},
+		  {ZT_OPT_DENIED, NULL}},
+	 .n_opts = 3,
+	 .exits = {{0, "done"}, {1, "there is no journal, or nothing in it"}},
+	 .run = zt_cmd_learn},
+	{.name = "whatif",
+	 .args = "[FILE]",
+	 .group = WRITE_POLICY,
+	 .summary = "what would this policy have blocked or allowed?",
+	 .help = "Judges each connection that the journal of zt-segmentd has seen by the policy FILE and by the one in force (or --against another "
+		 "file) and lists those that are decided differently, the heaviest first: who, where to, how often, and the rule that decides. "
+		 "Where no policy is in force it compares with what happened. Names and users count as they are now.\n\nWhat records do not tell "
+		 "(supplementary groups, parents, control groups besides services and containers) is said for each rule that depends on it.",
+	 .example = "zt-segment whatif new.yaml --since 7d",
+	 .flags = ZT_VERB_JSON | ZT_VERB_POLICY,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_FILE,
+	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE},
+		  {ZT_OPT_SINCE, "how far back: 10m, 2h, 7d, or a date (default 7d)"},
+		  {ZT_OPT_AGAINST, "compare with this policy file, not with the policy in force"}},
+	 .n_opts = 3,
+	 .exits = {{0, "no difference"}, {1, "there are differences, or there is no journal"}},
+	 .run = zt_cmd_whatif},
 	{.name = "plan",
 	 .args = "[FILE]",
 	 .group = WRITE_POLICY,
@@ -236,7 +290,10 @@ const struct zt_verb zt_verbs[] = {
 		 "TCP and connected UDP sockets, both ends where both are on this host, and their entries in connection tracking. Programs see "
 		 "\"Software caused connection abort\", peers elsewhere a reset. No other flow is touched, SSH sessions that the policy would let in "
 		 "again least of all. \"apply --revoke\" does it right after the swap.\n\nWith --user, --rule or --label only the flows of that user, "
-		 "rule or identity; --allowed takes flows that the policy allows as well.",
+		 "rule or identity; --allowed takes flows that the policy allows as well.\n\nConnections over Unix sockets run on: the kernel has no call that ends them. "
+		 "Where the LSM layer is there, what is sent through one to a process that it may not reach is refused at the next connect or datagram.\n\n"
+		 "Flows through this host have no socket here: those that the policy denies are forgotten, so that their next packet is decided anew and denied. "
+		 "What it allows cannot be ended, and with --user or --label they are left alone.",
 	 .example = "zt-segment revoke --user web-user --dry-run",
 	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL,
 	 .opts = {{ZT_OPT_USER, "only flows of this user, at either end"},
@@ -259,6 +316,17 @@ const struct zt_verb zt_verbs[] = {
 	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL,
 	 .exits = {{0, "done"}, {3, "nothing is meant to be in force"}},
 	 .run = zt_cmd_refresh},
+	{.name = "reload",
+	 .args = "",
+	 .group = ENFORCE,
+	 .summary = "have zt-segmentd put its policy file in force",
+	 .help = "Asks the daemon to read its settings and its policy file anew and to put the policy in force, and prints what it found: "
+		 "a policy with errors changes nothing. The daemon does the same by itself when the file changes. Without a daemon "
+		 "\"zt-segment apply\" does it.",
+	 .example = "zt-segment reload",
+	 .flags = ZT_VERB_JSON,
+	 .exits = {{0, "in force"}, {3, "no daemon runs"}},
+	 .run = zt_cmd_reload},
 	{.name = "restore",
 	 .args = "",
 	 .group = ENFORCE,
@@ -277,22 +345,28 @@ const struct zt_verb zt_verbs[] = {
 	 .help = "Read from the kernel, not from memory of ours: rules and their packets, generation, drift, a pending "
 		 "confirmation, tables of other programs, and what this engine does not cover on this kernel.",
 	 .example = "zt-segment status --watch",
-	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL,
+	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL | ZT_VERB_READS,
 	 .opts = {{ZT_OPT_WATCH, "refresh every two seconds; end with Ctrl-C"}},
 	 .n_opts = 1,
 	 .exits = {{0, "active"}, {3, "not active"}},
 	 .run = zt_cmd_status},
 	{.name = "why",
-	 .args = "",
+	 .args = "[last|EVENT]",
 	 .group = LOOK,
 	 .summary = "would this be allowed, and why (not)?",
 	 .help = "Names the rule that decides, with file and line, the rules before it and the condition of each that failed, "
-		 "and, where the answer is no, the smallest edits that would allow it, each with everything it opens: what would be "
+		 "and, where the answer is no (with mode: observe, would be), the smallest edits that would allow it, each with everything it opens: what would be "
 		 "newly allowed, without what other rules allow anyway or still deny. The answer is computed on what the kernel holds, or "
 		 "on --policy FILE.\n\nOutbound: --user (or --service, --cgroup, --pid) and --to "
-		 "HOST:PORT/PROTO. Inbound: --from HOST and --to :PORT/PROTO.",
+		 "HOST:PORT/PROTO. Inbound: --from HOST and --to :PORT/PROTO. Unix sockets: --to unix:/PATH, unix:@NAME.\n\n\"last\" asks about what was blocked last (with --user, "
+		 "of that user), with the processes that the record of the bpf engine names; --pid without --to, about what was blocked last of that process, or would have been with mode: observe. EVENT is a number that \"zt-segment events\" shows: "
+		 "the journal also tells the tree above the process with the digests of its programs, the name it had looked up, how often and since when; where another generation "
+		 "decided than the one in force, its rule and line, as long as it is kept (the newest 20 are).",
 	 .example = "zt-segment why --user web-user --to 127.0.0.1:6379/tcp",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_READS,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_WORDS,
+	 .words = "last",
 	 .opts = {{ZT_OPT_USER, NULL},
 		  {ZT_OPT_GROUP, NULL},
 		  {ZT_OPT_SERVICE, NULL},
@@ -326,8 +400,10 @@ const struct zt_verb zt_verbs[] = {
 	 .group = LOOK,
 	 .summary = "who was blocked?",
 	 .help = "Reads the journal, /var/log/kern.log or the kernel's ring buffer, whichever is there, and groups what was blocked by "
-		 "user, program where it is known, destination and port, with counts and first and last time.\n\nWith --follow it "
-		 "prints what happens from now on (from the netlink log, which knows programs) and ends on Ctrl-C with the table.",
+		 "user, program where it is known, destination and port, with counts and first and last time. The bpf engine writes no log: "
+		 "its newest 4,096 decisions are read from the kernel, with the programs of both ends; a name in brackets is only what the "
+		 "process called itself.\n\nWith --follow it prints what happens from now on (from the record, or from the netlink log, "
+		 "which knows programs) and ends on Ctrl-C with the table.",
 	 .example = "zt-segment blocked --since 1h",
 	 .flags = ZT_VERB_JSON,
 	 .opts = {{ZT_OPT_SINCE, NULL},
@@ -353,6 +429,100 @@ const struct zt_verb zt_verbs[] = {
 	 .n_opts = 4,
 	 .exits = {{0, "done"}},
 	 .run = zt_cmd_report},
+	{.name = "events",
+	 .args = "[exec|tcp|open|dns]",
+	 .group = LOOK,
+	 .summary = "what do processes do? programs, connections, names, files",
+	 .help = "Shows programs that are started, processes that end, TCP connections, other flows with their bytes, DNS questions and "
+		 "answers with who asked, and opens of sensitive files (/etc/shadow, private keys), each with the process tree, user, "
+		 "program and service. A view prints the columns of execsnoop, tcplife or opensnoop.\n\nWithout --follow it reads the "
+		 "journal of zt-segmentd, of the last 24 hours unless --since says otherwise. With --follow it goes on with what zt-segmentd writes there each second; where that "
+		 "does not run, the events come from programs in the kernel, which only look and are gone when the command ends. What comes faster "
+		 "than it can be printed is then lost, and counted at the end. --cgroup and --netns bound what is looked at.",
+	 .example = "zt-segment events --follow --kind connect,close --user web-user",
+	 .flags = ZT_VERB_JSON | ZT_VERB_READS,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_WORDS,
+	 .words = "exec tcp open dns",
+	 .opts = {{ZT_OPT_FOLLOW, NULL},
+		  {ZT_OPT_SINCE, NULL},
+		  {ZT_OPT_KIND, NULL},
+		  {ZT_OPT_USER, "only what this user's processes do, name or uid"},
+		  {ZT_OPT_PID, "only what this process does"}},
+	 .n_opts = 5,
+	 .exits = {{0, "done"}},
+	 .run = zt_cmd_events},
+	{.name = "top",
+	 .args = "",
+	 .group = LOOK,
+	 .summary = "who uses the network now?",
+	 .help = "Processes by what they send and receive, every two seconds, the busiest first: open connections and flows, new ones a "
+		 "second, bytes of payload a second, the last peer. q or Ctrl-C ends it.\n\nWithout a terminal the table is printed "
+		 "again and again; -o json prints a list a line. --verbose shows all processes, else 20.",
+	 .example = "zt-segment top --interval 5s",
+	 .flags = ZT_VERB_JSON,
+	 .opts = {{ZT_OPT_INTERVAL, NULL}, {ZT_OPT_COUNT_OF, NULL}},
+	 .n_opts = 2,
+	 .exits = {{0, "done"}},
+	 .run = zt_cmd_top},
+	{.name = "stats",
+	 .args = "[BY]",
+	 .group = LOOK,
+	 .summary = "traffic by user, program, service, peer or rule",
+	 .help = "Sums up the flows that the journal of zt-segmentd keeps: how many, how many the policy denied, the bytes of payload, by "
+		 "user (default), group, program, service, container, peer or rule, the heaviest first. The journal keeps flows for "
+		 "more than a year, by the minute.",
+	 .example = "zt-segment stats program --since 7d",
+	 .flags = ZT_VERB_JSON,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_WORDS,
+	 .words = "user group program service container peer rule",
+	 .opts = {{ZT_OPT_SINCE, NULL}},
+	 .n_opts = 1,
+	 .exits = {{0, "done"}},
+	 .run = zt_cmd_stats},
+	{.name = "journal",
+	 .args = "[status|export|flows|check|vacuum|fields]",
+	 .group = LOOK,
+	 .summary = "what is remembered of events: size, export, soundness",
+	 .help = "zt-segmentd keeps what happened in journal/events.db of the state folder: events for days, and for long who talked to whom, "
+		 "by the minute. All of this works with and without the daemon.\n\nstatus (default): how much there is, since when, is it being "
+		 "written. export: the events, one a line, to the screen or, with --to, to a log server; --follow goes on with what comes. flows: "
+		 "who talked to whom, added up. check: reads everything and finds damage. vacuum: gives free space back. fields: the fields "
+		 "of an event and their names in ECS and OCSF.",
+	 .example = "zt-segment journal export --since 1h --format ecs",
+	 .flags = ZT_VERB_JSON,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_WORDS,
+	 .words = "status export flows check vacuum fields",
+	 .opts = {{ZT_OPT_SINCE, NULL},
+		  {ZT_OPT_UNTIL, NULL},
+		  {ZT_OPT_KIND, NULL},
+		  {ZT_OPT_USER, "only of this user's processes, name or uid"},
+		  {ZT_OPT_FORMAT, NULL},
+		  {ZT_OPT_TO,
+		   "send there: journald, syslog:unix:/dev/log, syslog:udp:ADDRESS:PORT, syslog:tcp:ADDRESS:PORT"},
+		  {ZT_OPT_FOLLOW, "export also what comes from now on; end with Ctrl-C"}},
+	 .n_opts = 7,
+	 .exits = {{0, "done"}, {1, "damaged, or events were lost; there is no journal"}},
+	 .run = zt_cmd_journal},
+	{.name = "unused",
+	 .args = "[FILE]",
+	 .group = LOOK,
+	 .summary = "rules that nothing used, and tighter ones that would do",
+	 .help = "Lists the rules (of the kernel, or of FILE) that no recorded connection and no packet used, and those that allow more than was "
+		 "seen: \"port 1-1024 -> 80,443\". A recorded connection counts for the rule that would decide it now. With rules of the kernel "
+		 "the packets that their counters saw since they were put in force count as use too. --verbose lists all rules.",
+	 .example = "zt-segment unused --since 30d",
+	 .flags = ZT_VERB_JSON | ZT_VERB_POLICY,
+	 .max_args = 1,
+	 .complete = ZT_COMPLETE_FILE,
+	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_SINCE, "how far back: 10m, 2h, 7d, or a date (default 30d)"}},
+	 .n_opts = 2,
+	 .exits = {{0, "all rules are used, and as tight as what was seen"},
+		   {1, "some are not, or there is no journal"},
+		   {3, "nothing is enforced and no FILE was named"}},
+	 .run = zt_cmd_unused},
 	{.name = "history",
 	 .args = "",
 	 .group = LOOK,
@@ -370,9 +540,10 @@ const struct zt_verb zt_verbs[] = {
 	 .group = LOOK,
 	 .summary = "does the kernel still hold what was applied?",
 	 .help = "Compares the confirmed generation with what the kernel holds and names who changed it where the kernel tells. "
-		 "--watch waits for changes of the packet filter and reports each with the program that made it.",
+		 "--watch waits for changes of the packet filter and reports each with the program that made it; with the bpf engine "
+		 "it looks every second, since the kernel tells of nobody.",
 	 .example = "zt-segment drift",
-	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL,
+	 .flags = ZT_VERB_JSON | ZT_VERB_KERNEL | ZT_VERB_READS,
 	 .opts = {{ZT_OPT_WATCH, NULL}},
 	 .n_opts = 1,
 	 .exits = {{0, "no drift"}, {1, "there is drift"}, {3, "not active"}},
@@ -383,24 +554,41 @@ const struct zt_verb zt_verbs[] = {
 	 .summary = "does the kernel decide every flow as the policy says?",
 	 .help = "Reads the rules back from the kernel and compares them with the policy (FILE, or the source of the generation in force) over "
 		 "every class of flows that either distinguishes: direction, sender, receiver, addresses, protocol, port and time. The result is "
-		 "\"equivalent over N classes\", or a flow that is decided differently.\n\nWith --against the kernel is also compared with what "
-		 "another engine makes of the same policy.",
-	 .example = "zt-segment prove --against iptables",
+		 "\"equivalent over N classes\", or the smallest flow that is decided differently: the one with the fewest attributes that a rule names, then "
+		 "with the lowest port and address.\n\nWith --against the kernel is also compared with what "
+		 "another engine makes of the same policy.\n\nWith --packets N flows are drawn from these classes (a value inside, the first and the last of "
+		 "each) and really sent, by processes with the user, groups and control group of the flow, over TCP, UDP and ICMP, IPv4 and IPv6: to "
+		 "other hosts, between processes of this host, from other hosts, and through this host where the engine looks at forwarded packets. Each "
+		 "class of each rule has one before any has a second. Programs that the policy names are not started: a copy of this one that only "
+		 "sends and receives stands in for them, where nobody else sees it. Every engine that can take the policy (or the one that --engine names) is loaded into network and mount "
+		 "namespaces and a control group made for it, of which nothing is left; what is in force here is not touched. A flow counts where it "
+		 "arrives, and has to do what the policy says. 1,000 probes take some seconds an engine; one that needs more than five minutes is ended and "
+		 "counts as not proved. Programs that are not on this host, other protocols and other times than now are not sent; how many were "
+		 "drawn and left out is told. With FILE this works where nothing is enforced, too.",
+	 .example = "zt-segment prove --packets 1000",
 	 .flags = ZT_VERB_JSON | ZT_VERB_POLICY | ZT_VERB_KERNEL,
 	 .max_args = 1,
 	 .complete = ZT_COMPLETE_FILE,
-	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_AGAINST, NULL}},
-	 .n_opts = 2,
-	 .exits = {{0, "equivalent"}, {1, "not equivalent, or not proved"}, {3, "nothing is enforced"}},
+	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE},
+		  {ZT_OPT_AGAINST,
+		   "compare also with what this engine (nft, bpf, iptables, memory) makes of the policy, loaded for real in a "
+		   "scratch network namespace"},
+		  {ZT_OPT_PACKETS, NULL},
+		  {ZT_OPT_SEED, NULL}},
+	 .n_opts = 4,
+	 .other = {ZT_OPT_AGAINST, "nft bpf iptables memory"},
+	 .exits = {{0, "equivalent, and all probes as the policy says"},
+		   {1, "not equivalent, or not proved"},
+		   {3, "nothing is enforced"}},
 	 .run = zt_cmd_prove},
 
 	{.name = "bench",
 	 .args = "",
 	 .group = MORE,
 	 .summary = "measure what a connection costs on this kernel",
-	 .help = "Measures connections, UDP packets, requests and throughput without a firewall, with connection tracking alone, with "
-		 "rulesets of this program and with linear nft and iptables rules, each in throw-away network namespaces, side by side. "
-		 "Nothing is loaded into the namespace of the caller. Numbers are ratios to no firewall; UDP is nanoseconds added to a "
+	 .help = "Measures connections, UDP packets, requests, throughput and denied connections without a firewall, with connection tracking alone, "
+		 "with rulesets of this program (nft, nft with labels, bpf) and with linear nft and iptables rules, each in throw-away namespaces "
+		 "and a control group of its own, side by side. Nothing is loaded into the namespace of the caller. Numbers are ratios to no firewall; UDP is nanoseconds added to a "
 		 "packet.",
 	 .example = "sudo zt-segment bench",
 	 .flags = ZT_VERB_JSON,

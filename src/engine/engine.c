@@ -2,8 +2,14 @@
 #include "engine/engine.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+
+const char *const zt_lsm_kinds[ZT_LSM_KINDS] = {[ZT_LSM_FAMILY] = "socket_family",
+						[ZT_LSM_PASSED] = "socket_passed",
+						[ZT_LSM_TRACED] = "traced",
+						[ZT_LSM_TAMPER] = "tampered"};
 
 void zt_counters_done(struct zt_counters *c)
 {
@@ -56,7 +62,7 @@ static int refuse_subject(const struct zt_engine *e, const struct zt_ruleset *rs
 		return 0;
 	(void)zt_diag(d, ZT_ERROR, 3001, &at, "rule \"%s\": the %s engine cannot match the %s process \"%s\"", rule->id,
 		      e->name, who, s->text); /* the result follows */
-	zt_diag_hint(d, "it sees users, groups and control groups of senders only; --engine bpf sees both ends");
+	zt_diag_hint(d, "it sees users, groups and control groups of senders only; --engine bpf and nft see both ends");
 	return -ENOTSUP;
 }
 
@@ -69,6 +75,49 @@ int zt_engine_refuse_subjects(const struct zt_engine *e, const struct zt_ruleset
 		int to = refuse_subject(e, rs, &rs->rules[i], rs->rules[i].match.to, "receiving", d);
 
 		r = from ?: to ?: r;
+	}
+	return r;
+}
+
+bool zt_engine_sees_unix(const struct zt_engine *e, const char *instance, const struct zt_policy *p)
+{
+	const char *why;
+
+	return !zt_policy_needs_unix(p) || (e->unix_sockets && e->unix_sockets(instance, &why) == 0);
+}
+
+const struct zt_engine *zt_engine_suiting(const struct zt_engine *e, const char *instance, const struct zt_policy *p)
+{
+	const struct zt_engine *bpf = zt_engine_by_name("bpf");
+	struct zt_caps caps = {0};
+
+	if (!bpf || e == bpf || !(zt_policy_needs_labels(p) || zt_policy_needs_unix(p)) ||
+	    zt_engine_active(instance, NULL))
+		return e;
+	if (geteuid() != 0 || /* only lowered where the caller is not root */
+	    (bpf->probe(instance, &caps) == 0 && caps.usable))
+		e = bpf;
+	zt_caps_done(&caps);
+	return e;
+}
+
+int zt_engine_refuse_unix(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		const struct zt_rule *rule = &rs->rules[i];
+		struct zt_span at = {
+			.file = rule->file < rs->n_files ? rs->files[rule->file] : NULL, .line = rule->line, .col = 1};
+
+		if (rule->dir != ZT_DIR_UNIX || zt_rule_follows(rule))
+			continue;
+		(void)zt_diag(d, ZT_ERROR, 4920, &at, "rule \"%s\": the %s engine does not see Unix sockets", rule->id,
+			      e->name); /* the result follows */
+		zt_diag_hint(
+			d,
+			"--engine bpf does, in a kernel with BPF LSM; settings: {unix: where-possible} leaves these rules out");
+		r = -ENOTSUP;
 	}
 	return r;
 }
@@ -88,10 +137,16 @@ int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *r
 				      need->value);
 			zt_diag_hint(
 				d,
-				"this kernel interface sees users, groups and cgroups only; name a user or a service, "
-				"or remove the rule");
+				"no engine knows groups of applications; name the Linux group it is started with (group: %s), the program (exe), its service or user",
+				need->value);
 			r = -ENOTSUP;
 		}
 	}
 	return r;
+}
+
+void zt_records_done(struct zt_records *r)
+{
+	free(r->v);
+	*r = (struct zt_records){0};
 }

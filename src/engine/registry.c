@@ -25,6 +25,35 @@ static const struct zt_engine *first_usable(void)
 	return NULL;
 }
 
+void zt_engine_passed_over(const struct zt_engine *e, struct zt_strbuf *out)
+{
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(engines) && engines[i] != e; i++) {
+		ZT_CLEANUP(zt_caps_done) struct zt_caps caps = {0};
+		int r = engines[i]->probe("default", &caps);
+
+		if (r < 0 || !caps.usable)
+			zt_strbuf_printf(out, "%s%s cannot be used: %s", out->len ? "; " : "", engines[i]->name,
+					 r < 0		? strerror(-r)
+					 : caps.why_not ? caps.why_not
+							: "for no known reason");
+	}
+}
+
+const struct zt_engine *zt_engine_active(const char *instance, const struct zt_engine *skip)
+{
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(engines); i++) {
+		uint64_t generation;
+		char hash[65];
+		int r = engines[i] == skip || engines[i] == &zt_engine_memory
+				? -ENOENT
+				: engines[i]->identify(instance, &generation, hash);
+
+		if (r == 0 || r == -EUCLEAN)
+			return engines[i];
+	}
+	return NULL;
+}
+
 const struct zt_engine *zt_engine_by_name(const char *name)
 {
 	if (!strcmp(name, "auto"))

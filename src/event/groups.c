@@ -22,7 +22,13 @@ static int compare(const struct zt_event *a, const struct zt_event *b)
 		r = zt_addr_cmp(&a->dst, &b->dst);
 	if (!r)
 		r = (int)a->proto - (int)b->proto;
-	return r ? r : (int)a->dport - (int)b->dport;
+	if (!r)
+		r = (int)a->dport - (int)b->dport;
+	if (!r)
+		r = (int)a->forwarded - (int)b->forwarded ?: (int)a->is_unix - (int)b->is_unix ?: strcmp(a->unix_name, b->unix_name);
+	if (!r && a->number && b->number) /* others only guess programs */
+		r = strcmp(a->program, b->program) ?: strcmp(a->receiver.program, b->receiver.program);
+	return r;
 }
 
 /* Place of e in the sorted list; *ret_found tells whether it is there. */
@@ -50,6 +56,7 @@ static size_t place(const struct zt_event_groups *g, const struct zt_event *e, b
 static void merge(struct zt_event_group *k, const struct zt_event *e)
 {
 	char program[sizeof(k->sample.program)];
+	enum zt_event_how how = k->sample.how;
 
 	memcpy(program, k->sample.program, sizeof(program));
 	k->count++;
@@ -58,8 +65,10 @@ static void merge(struct zt_event_group *k, const struct zt_event *e)
 	if (e->when >= k->last) {
 		k->last = e->when;
 		k->sample = *e;
-		if (!*k->sample.program)
+		if (!*k->sample.program) {
 			memcpy(k->sample.program, program, sizeof(program));
+			k->sample.how = how;
+		}
 	}
 }
 
@@ -132,8 +141,11 @@ static struct seen look(const struct zt_event_group *g, size_t n, size_t first)
 		const struct zt_event_group *k = &g[s.end];
 		bool new_host = s.end == first || zt_addr_cmp(&k->sample.dst, &g[s.end - 1].sample.dst) != 0;
 
+		bool same_port = !new_host && k->sample.dport == g[s.end - 1].sample.dport &&
+				 k->sample.proto == g[s.end - 1].sample.proto; /* by another program */
+
 		s.hosts += new_host;
-		ports = (new_host ? 0 : ports) + k->sample.has_ports;
+		ports = (new_host ? 0 : ports) + (k->sample.has_ports && !same_port);
 		if (ports > s.most_ports) {
 			s.most_ports = ports;
 			s.most_at = s.end;

@@ -367,6 +367,12 @@ int zt_event_format_line(const struct zt_event *e, const char *blocked_prefix, s
 	zt_strbuf_escaped(out, e->in, strnlen(e->in, sizeof(e->in)));
 	zt_strbuf_str(out, " OUT=");
 	zt_strbuf_escaped(out, e->out, strnlen(e->out, sizeof(e->out)));
+	if (e->is_unix) {
+		zt_strbuf_str(out, " PROTO=UNIX PATH=");
+		zt_strbuf_escaped(out, e->unix_name, strnlen(e->unix_name, sizeof(e->unix_name)));
+		zt_strbuf_printf(out, " UID=%u GID=%u", e->uid, e->gid);
+		return zt_strbuf_error(out);
+	}
 	zt_strbuf_printf(out, " SRC=%s DST=%s ", src, dst);
 	if (e->length)
 		zt_strbuf_printf(out, "LEN=%u ", e->length);

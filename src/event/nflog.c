@@ -2,6 +2,7 @@
 /* Packets as the kernel hands them to an own netlink socket: works in every network namespace and carries UID and GID. */
 #include <fcntl.h>
 #include <libnetfilter_log/libnetfilter_log.h>
+#include <linux/netfilter.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,24 @@ static void device_name(uint32_t index, char ret[static IF_NAMESIZE])
 {
 	if (index == 0 || !if_indextoname(index, ret))
 		*ret = 0;
+}
+
+static const char *hook_name(const struct nfgenmsg *msg, struct nflog_data *nfa)
+{
+	const struct nfulnl_msg_packet_hdr *h = nflog_get_msg_packet_hdr(nfa);
+
+	if (msg->nfgen_family == NFPROTO_NETDEV)
+		return "device";
+	switch (h ? h->hook : NF_INET_NUMHOOKS) {
+	case NF_INET_LOCAL_IN:
+		return "input";
+	case NF_INET_FORWARD:
+		return "forward";
+	case NF_INET_LOCAL_OUT:
+		return "output";
+	default:
+		return NULL;
+	}
 }
 
 static int to_event(struct zt_event_source *s, struct nflog_data *nfa, struct zt_event *e)
@@ -40,20 +59,38 @@ static int to_event(struct zt_event_source *s, struct nflog_data *nfa, struct zt
 	return 0;
 }
 
+/* The kernel numbers what it hands over: what is missing was lost, exactly. */
+static void count_lost(struct zt_event_source *s, struct nflog_data *nfa)
+{
+	uint32_t seq;
+
+	if (nflog_get_seq(nfa, &seq) < 0)
+		return;
+	if (s->counted)
+		s->lost += seq - s->seq;
+	if (s->overflowed) /* counted as one until it was known */
+		s->lost--;
+	s->overflowed = false;
+	s->counted = true;
+	s->seq = seq + 1;
+}
+
 static int queue(struct nflog_g_handle *g, struct nfgenmsg *msg, struct nflog_data *nfa, void *arg)
 {
 	struct zt_event_source *s = arg;
 	struct zt_event e = {0};
 
 	(void)g;
-	(void)msg;
+	count_lost(s, nfa);
 	if (to_event(s, nfa, &e) < 0)
 		return 0;
+	e.hook = hook_name(msg, nfa);
 	if (s->n_queue >= QUEUE_MAX || zt_grow(s->queue, s->cap_queue, s->n_queue) < 0) {
 		s->lost++;
 		return 0;
 	}
 	s->queue[s->n_queue++] = e;
+	s->peak_queue = ZT_MAX(s->peak_queue, s->n_queue);
 	return 0;
 }
 
@@ -62,7 +99,8 @@ static int take(struct zt_event_source *s, struct zt_event *ret)
 	if (s->next == s->n_queue)
 		return 0;
 	*ret = s->queue[s->next++];
-	zt_event_find_program(ret);
+	if (!s->no_search)
+		zt_event_find_program(ret);
 	if (s->next == s->n_queue)
 		s->next = s->n_queue = 0;
 	return 1;
@@ -78,7 +116,8 @@ static int nflog_read(struct zt_event_source *s, struct zt_event *ret)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == ENOBUFS) {
-			s->lost++; /* at least one; the kernel does not say how many */
+			s->lost += !s->overflowed; /* at least one; the next packet says how many */
+			s->overflowed = true;
 			continue;
 		}
 		if (n < 0)
@@ -134,9 +173,12 @@ int zt_event_nflog_open(struct zt_event_source *s, struct zt_diags *d)
 		return cannot_bind(d);
 	(void)nflog_set_timeout(s->group, 1); /* 10 ms; the default of 1 s is only slower */
 	(void)nflog_set_qthresh(s->group, 32);
+	if (nflog_set_flags(s->group, NFULNL_CFG_F_SEQ) < 0) /* losses cannot be counted without */
+		return cannot_bind(d);
 	if (setsockopt(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){RECEIVE_BUFFER}, sizeof(int)) < 0)
 		(void)nflog_set_nlbufsiz(s->group,
 					 1 << 17); /* a smaller buffer only loses more, and losses are counted */
 	nflog_callback_register(s->group, queue, s);
+	s->max_queue = QUEUE_MAX;
 	return 0;
 }

@@ -8,20 +8,24 @@
 #include "base/file.h"
 #include "event/source.h"
 
-/* A flood must not turn into a walk through /proc for each packet. */
-enum { WALKS_PER_SECOND = 20 };
+/* A flood must not turn into a walk through /proc for each packet. Where there are many sockets and processes a walk takes long: no more than a tenth
+ * of the time goes into them. */
+enum { WALKS_PER_SECOND = 20, WALKING_PER_SECOND = ZT_USEC_PER_SEC / 10 };
+static struct {
+	zt_usec second, spent;
+	unsigned walks;
+} walked;
 
 static bool may_walk(void)
 {
-	static zt_usec second;
-	static unsigned walks;
 	zt_usec now = zt_now_monotonic() / ZT_USEC_PER_SEC;
 
-	if (now != second) {
-		second = now;
-		walks = 0;
+	if (now != walked.second) {
+		walked.spent -= ZT_MIN(walked.spent, (now - walked.second) * WALKING_PER_SECOND);
+		walked.second = now;
+		walked.walks = 0;
 	}
-	return walks++ < WALKS_PER_SECOND;
+	return walked.spent < WALKING_PER_SECOND && walked.walks++ < WALKS_PER_SECOND;
 }
 
 /* inode of the socket with this local port and uid, from /proc/net/{tcp,udp}{,6}; 0 when it is gone already. */
@@ -119,6 +123,7 @@ static void look_at(struct walk *w, int proc, const char *pid)
 void zt_event_find_program(struct zt_event *e)
 {
 	struct walk w = {.e = e};
+	zt_usec began = zt_now_monotonic();
 	struct dirent *de;
 	DIR *dir;
 
@@ -132,6 +137,8 @@ void zt_event_find_program(struct zt_event *e)
 		if (isdigit((unsigned char)de->d_name[0]))
 			look_at(&w, dirfd(dir), de->d_name);
 	(void)closedir(dir); /* read only */
+	walked.spent += zt_now_monotonic() - began;
 	if (w.exact || (!w.several && e->uid != 0))
-		memcpy(e->program, w.comm, sizeof(e->program));
+		memcpy(e->program, w.comm, sizeof(w.comm));
+	e->how = *e->program ? ZT_HOW_GUESS : ZT_HOW_UNKNOWN;
 }

@@ -8,7 +8,10 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-enum { IDLE_MSEC = 250 }; /* how often a followed file is looked at: it cannot be waited for */
+enum {
+	IDLE_MSEC = 250,
+	RUNG_MSEC = 5000
+}; /* how often a followed file or record is looked at: it cannot be waited for */
 
 static bool journal_readable(void)
 {
@@ -49,7 +52,8 @@ static int open_named(struct zt_event_source *s, const char *name, struct zt_dia
 		return zt_event_file_open(s, name + 5, d);
 	if (name[0] == '/')
 		return zt_event_file_open(s, name, d);
-	return zt_diag(d, ZT_ERROR, 4501, NULL, "unknown source \"%s\": it is nflog, journal, kmsg or file:PATH", name);
+	return zt_diag(d, ZT_ERROR, 4501, NULL,
+		       "unknown source \"%s\": it is record, nflog, journal, kmsg or file:PATH", name);
 }
 
 int zt_event_open(const char *name, const char *blocked_prefix, zt_usec since, bool follow,
@@ -79,11 +83,16 @@ static int wait_more(const struct zt_event_source *s, int timeout_msec)
 	struct pollfd p = {.fd = s->fd, .events = POLLIN};
 	int r;
 
-	if (s->ops == &zt_event_file) { /* a regular file is always ready */
+	if (s->fd < 0 || s->ops == &zt_event_file) { /* always ready */
 		int step = timeout_msec < 0 ? IDLE_MSEC : ZT_MIN(timeout_msec, (int)IDLE_MSEC);
 
-		(void)poll(NULL, 0, step); /* a plain pause; a signal only shortens it */
-		return timeout_msec < 0 || timeout_msec > IDLE_MSEC;
+		r = poll(NULL, 0, step); /* a plain pause, unless a signal comes */
+		return r == 0 && (timeout_msec < 0 || timeout_msec > IDLE_MSEC);
+	}
+	if (s->reader &&
+	    (timeout_msec < 0 || timeout_msec > RUNG_MSEC)) { /* what is in force may have another ring now */
+		r = poll(&p, 1, RUNG_MSEC);
+		return r < 0 ? errno == EINTR ? 0 : -errno : 1;
 	}
 	r = poll(&p, 1, timeout_msec);
 	if (r < 0)
@@ -117,6 +126,16 @@ int zt_event_next(struct zt_event_source *s, int timeout_msec, struct zt_event *
 	}
 }
 
+void zt_event_set_prefix(struct zt_event_source *s, const char *blocked_prefix)
+{
+	char *copy = zt_strdup(blocked_prefix && *blocked_prefix ? blocked_prefix : "ZT-BLOCKED: ");
+
+	if (!copy) /* the old one stays */
+		return;
+	free(s->prefix);
+	s->prefix = copy;
+}
+
 int zt_event_fd(const struct zt_event_source *s)
 {
 	return s->fd;
@@ -135,6 +154,16 @@ uint64_t zt_event_lost(const struct zt_event_source *s)
 uint64_t zt_event_damaged(const struct zt_event_source *s)
 {
 	return s->damaged;
+}
+
+uint64_t zt_event_held_back(const struct zt_event_source *s)
+{
+	return s->held_back;
+}
+
+uint64_t zt_event_suppressed(const struct zt_event_source *s)
+{
+	return s->suppressed;
 }
 
 void zt_event_close(struct zt_event_source *s)

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -11,7 +10,6 @@
 #include "identity/identity.h"
 
 #define CGROUP_ROOT "/sys/fs/cgroup"
-#define SEARCH_DEPTH 6
 #define MOUNTINFO_MAX ((size_t)16 << 20)
 
 /* Blanks and the like are written as "\040" in mountinfo. */
@@ -140,7 +138,7 @@ int zt_cgroup_path(uint64_t id, char **ret_path)
 	ssize_t n;
 	size_t skip;
 
-	if (r < 0)
+	if (r)
 		return r;
 	memcpy(u.h.f_handle, &id, sizeof(id));
 	mount_fd = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -157,72 +155,4 @@ int zt_cgroup_path(uint64_t id, char **ret_path)
 		return -ENOENT;
 	*ret_path = zt_strdup(path + skip + (path[skip] == '/'));
 	return *ret_path ? 0 : -ENOMEM;
-}
-
-/* ---- services ---- */
-static int search(const char *dir, const char *inside, const char *unit, unsigned left, char **ret)
-{
-	DIR *d = opendir(dir);
-	const struct dirent *e;
-	int r = -ENOENT;
-
-	while (d && r == -ENOENT && (e = readdir(d))) {
-		ZT_FREE char *sub = NULL, *sub_inside = NULL;
-
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
-			continue;
-		sub = zt_path_join(dir, e->d_name);
-		sub_inside = *inside ? zt_path_join(inside, e->d_name) : zt_strdup(e->d_name);
-		if (!sub || !sub_inside)
-			r = -ENOMEM;
-		else if (!strcmp(e->d_name, unit)) {
-			*ret = ZT_TAKE(sub_inside);
-			r = 0;
-		} else if (left) {
-			r = search(sub, sub_inside, unit, left - 1, ret);
-		}
-	}
-	if (d)
-		(void)closedir(d); /* only read */
-	return r;
-}
-
-/* systemd escapes "-" inside a template's slice name as \x2d. */
-static int expected_path(const char *unit, char **ret)
-{
-	const char *at = strchr(unit, '@');
-	ZT_STRBUF struct zt_strbuf b = {0};
-
-	zt_strbuf_str(&b, "system.slice/");
-	if (at && at[1] != '.') {
-		zt_strbuf_str(&b, "system-");
-		for (const char *p = unit; p < at; p++)
-			if (*p == '-')
-				zt_strbuf_str(&b, "\\x2d");
-			else
-				zt_strbuf_char(&b, *p);
-		zt_strbuf_str(&b, ".slice/");
-	}
-	zt_strbuf_str(&b, unit);
-	*ret = zt_strbuf_steal(&b);
-	return *ret ? 0 : -ENOMEM;
-}
-
-int zt_service_cgroup(const char *unit, char **ret_path)
-{
-	ZT_FREE char *name = strchr(unit, '.') ? zt_strdup(unit) : zt_asprintf("%s.service", unit);
-	ZT_FREE char *mount = NULL, *expected = NULL, *found = NULL;
-	uint64_t id;
-	unsigned level;
-	int r = name ? expected_path(name, &expected) : -ENOMEM;
-
-	if (r < 0)
-		return r;
-	r = zt_cgroup_lookup(NULL, expected, &id, &level);
-	if (r == -ENOENT && zt_cgroup_mount(&mount) == 0)
-		r = search(mount, "", name, SEARCH_DEPTH, &found);
-	if (r != 0 && r != -ENOENT)
-		return r;
-	*ret_path = found ? ZT_TAKE(found) : ZT_TAKE(expected);
-	return r;
 }

@@ -34,11 +34,22 @@ int zt_cgroup_nft_prefix(char **ret_prefix);
 int zt_cgroup_lookup(const char *root, const char *path, uint64_t *ret_id, unsigned *ret_level);
 /* Path inside cgroup2 of a live cgroup id (open_by_handle_at); malloc'ed; -ENOENT/-ESTALE when gone. */
 int zt_cgroup_path(uint64_t id, char **ret_path);
+
+/* ---- services (service.c) ---- */
+/* A template, which stands for all its instances: "getty@", "getty@.service". */
+bool zt_service_template(const char *unit);
 /* "nginx", "nginx.service" -> "system.slice/nginx.service"; template instances live in a slice of their own
- * ("getty@tty1.service" -> "system.slice/system-getty.slice/getty@tty1.service"); a unit that runs somewhere else
- * (Slice=) is found by searching the tree for a directory of that name (depth-limited). malloc'ed path, 0 or -errno;
- * -ENOENT: not running now, then *ret_path is still set to the expected path. */
-int zt_service_cgroup(const char *unit, char **ret_path);
+ * ("getty@tty1.service" -> "system.slice/system-getty.slice/getty@tty1.service"), which is what a template itself is; a unit that runs somewhere
+ * else (Slice=) is found by searching the tree below root (NULL: all of it) for a directory of that name (depth-limited; in
+ * slices alone, and in none that is delegated: what is in other groups may be called anything). malloc'ed path below root, 0 or -errno; -ENOENT: not running now, then *ret_path is still set
+ * to the expected path. */
+int zt_service_cgroup(const char *root, const char *unit, char **ret_path);
+/* The same for what may be a template: a line for each path, that of zt_service_cgroup() first, then those of the instances that are in other
+ * slices now. -E2BIG: they are too many. */
+int zt_service_cgroups(const char *root, const char *unit, char **ret_paths);
+/* The unit of the system manager whose ExecStart= runs the program at path, of those below root (NULL = this host) in the order in which systemd
+ * looks; of a template "getty@.service". For hints: what runs it may be something else. malloc'ed name; -ENOENT. */
+int zt_service_running(const char *root, const char *path, char **ret_unit);
 
 /* ---- executables (exe.c) ---- */
 struct zt_exe_seen {
@@ -64,6 +75,7 @@ struct zt_process {
 	int pid, ppid;
 	uint64_t start_time; /* clock ticks since boot: with the pid the identity of a process */
 	uint32_t uid, gid;   /* effective (what a new socket gets: fsuid, fsgid) */
+	uint32_t real_uid;
 	uint32_t *groups;
 	size_t n_groups;
 	char comm[16];

@@ -67,7 +67,7 @@ static int parse_status(const char *text, struct zt_process *p)
 {
 	const char *uid = strstr(text, "\nUid:"), *gid = strstr(text, "\nGid:"), *groups = strstr(text, "\nGroups:");
 
-	if (!uid || !gid || !groups || sscanf(uid, " Uid: %*u %*u %*u %u", &p->uid) != 1 ||
+	if (!uid || !gid || !groups || sscanf(uid, " Uid: %u %*u %*u %u", &p->real_uid, &p->uid) != 2 ||
 	    sscanf(gid, " Gid: %*u %*u %*u %u", &p->gid) != 1)
 		return -EIO;
 	return parse_groups(groups + strlen("\nGroups:"), p);

@@ -21,7 +21,8 @@ static int not_one(struct zt_load *l, const struct zt_node *v)
 	return -EINVAL;
 }
 
-static int check_single(struct zt_load *l, const struct zt_fields *f)
+/* unix: the key whose "@" does not mean a set, or NULL. */
+static int check_single(struct zt_load *l, const struct zt_fields *f, const struct zt_node *unix_key)
 {
 	int r = 0;
 
@@ -29,7 +30,7 @@ static int check_single(struct zt_load *l, const struct zt_fields *f)
 		const struct zt_node *v = zt_value_of(f->keys[i]);
 
 		if (v && (v->kind != ZT_NODE_SCALAR || !strcmp(v->text, "*") || !strcmp(v->text, "any") ||
-			  !strcmp(v->text, "both") || v->text[0] == '@'))
+			  !strcmp(v->text, "both") || (v->text[0] == '@' && f->keys[i] != unix_key)))
 			r = not_one(l, v);
 	}
 	return r;
@@ -38,6 +39,7 @@ static int check_single(struct zt_load *l, const struct zt_fields *f)
 static int read_address(struct zt_load *l, const struct zt_node *v, struct zt_addr *ret)
 {
 	ZT_CLEANUP(zt_addr_ranges_done) struct zt_addr_ranges list = {0};
+	struct zt_addr_range range;
 	int r;
 
 	if (!v || !v->n)
@@ -49,7 +51,7 @@ static int read_address(struct zt_load *l, const struct zt_node *v, struct zt_ad
 	r = zt_hosts_read(l, v, &list);
 	if (r)
 		return r;
-	if (strchr(v->text, '/') || zt_addr_cmp(&list.v[0].lo, &list.v[0].hi) != 0)
+	if (zt_addr_range_parse(v->text, &range, NULL) == 0) /* a name stands for its first address */
 		return not_one(l, v);
 	*ret = list.v[0].lo;
 	return 0;
@@ -106,7 +108,7 @@ static int read_from(struct zt_load *l, struct reading *r)
 	e = zt_fields_read(l->doc, ZT_MAP_TEST_FROM, node, false, &r->from, l->d);
 	host = zt_field(&r->from, TEST_FROM, HOST);
 	r->from_host = host != NULL;
-	e = zt_also(e, check_single(l, &r->from));
+	e = zt_also(e, check_single(l, &r->from, NULL));
 	if (e)
 		return e;
 	e = read_address(l, host, &r->test.src);
@@ -139,6 +141,21 @@ static int read_protocol(struct zt_load *l, struct reading *r)
 	return e;
 }
 
+/* A test of a Unix socket has nothing but who is at its ends. */
+static int read_unix(struct zt_load *l, struct reading *r, const struct zt_node *v)
+{
+	const struct zt_node *others[] = {zt_field_key(&r->f, TEST, DIRECTION), zt_field_key(&r->from, TEST_FROM, HOST),
+					  zt_field_key(&r->to, TEST_TO, HOST), zt_field_key(&r->to, TEST_TO, PORT),
+					  zt_field_key(&r->to, TEST_TO, PROTOCOL)};
+	ZT_CLEANUP(zt_unix_names_done) struct zt_unix_names names = {0};
+	int e = zt_unix_alone(l, others, ZT_ARRAY_SIZE(others)) ?: zt_unix_read(l, v, &names);
+
+	r->test.dir = ZT_DIR_UNIX;
+	if (!e && !(r->test.unix_name = zt_strdup(names.v[0])))
+		return -ENOMEM;
+	return e;
+}
+
 static int read_to(struct zt_load *l, struct reading *r)
 {
 	const struct zt_node *node = zt_field(&r->f, TEST, TO);
@@ -147,11 +164,13 @@ static int read_to(struct zt_load *l, struct reading *r)
 	if (!node)
 		return -EINVAL;
 	e = zt_fields_read(l->doc, ZT_MAP_TEST_TO, node, false, &r->to, l->d);
-	e = zt_also(e, check_single(l, &r->to));
+	e = zt_also(e, check_single(l, &r->to, zt_field_key(&r->to, TEST_TO, UNIX)));
 	if (e)
 		return e;
 	e = read_address(l, zt_field(&r->to, TEST_TO, HOST), &r->test.dst);
 	e = zt_also(e, read_process(l, &r->to, &r->receiver, &r->test.to));
+	if (zt_field(&r->to, TEST_TO, UNIX))
+		return zt_also(e, read_unix(l, r, zt_field(&r->to, TEST_TO, UNIX)));
 	e = zt_also(e, read_protocol(l, r));
 	if (!e && r->test.src.family && r->test.dst.family && r->test.src.family != r->test.dst.family)
 		e = zt_complain(l, 1231, node, "one end is IPv4, the other IPv6");
@@ -163,6 +182,8 @@ static int read_direction(struct zt_load *l, struct reading *r)
 	const struct zt_node *v = zt_field(&r->f, TEST, DIRECTION), *from = zt_field_key(&r->f, TEST, FROM);
 	bool local = r->who.n_whos != 0;
 
+	if (r->test.dir == ZT_DIR_UNIX && local)
+		return 0;
 	r->test.dir = local ? ZT_DIR_EGRESS : ZT_DIR_INGRESS;
 	if (v)
 		r->test.dir = (enum zt_direction)zt_word_index("egress|ingress|forward", v->text);

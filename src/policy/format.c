@@ -75,18 +75,30 @@ static size_t escape(struct zt_strbuf *b, const unsigned char *p)
 	return 1;
 }
 
-static void scalar(struct zt_strbuf *b, const struct zt_node *n, enum zt_key_type type, bool flow)
+static void quoted(struct zt_strbuf *b, const char *text)
 {
-	const unsigned char *p = (const unsigned char *)n->text;
+	const unsigned char *p = (const unsigned char *)text;
 
-	if (can_be_plain(n->text, n->n, type, flow)) {
-		zt_strbuf_add(b, n->text, n->n);
-		return;
-	}
 	zt_strbuf_char(b, '"');
 	while (*p)
 		p += escape(b, p);
 	zt_strbuf_char(b, '"');
+}
+
+static void scalar(struct zt_strbuf *b, const struct zt_node *n, enum zt_key_type type, bool flow)
+{
+	if (can_be_plain(n->text, n->n, type, flow))
+		zt_strbuf_add(b, n->text, n->n);
+	else
+		quoted(b, n->text);
+}
+
+void zt_yaml_scalar(const char *text, bool flow, struct zt_strbuf *out)
+{
+	if (can_be_plain(text, strlen(text), ZT_TYPE_WORD, flow))
+		zt_strbuf_str(out, text);
+	else
+		quoted(out, text);
 }
 
 /* ---- lines ---- */

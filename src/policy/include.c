@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <glob.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,12 +85,71 @@ static int read_open(struct zt_load *l, int fd, const char *path, const struct z
 	return zt_fd_read_all(fd, ZT_FILE_MAX, &s->text, ret_len);
 }
 
+/* ---- a recorded source: "#zt-file LENGTH NAME", that many bytes, and so on ---- */
+static const char mark[] = "#zt-file ";
+
+/* The next file of the record; at its end, or where it is no record: NULL. *ret_name lies in the record and ends with a newline. */
+static const char *recorded_next(const struct zt_load *l, const char **ret_name, size_t *ret_len)
+{
+	const char *end = l->recorded_end, *at = l->recorded, *line, *space;
+	char number[24];
+	uint64_t len;
+
+	if (!at || (size_t)(end - at) < strlen(mark) || memcmp(at, mark, strlen(mark)) != 0)
+		return NULL;
+	at += strlen(mark);
+	line = memchr(at, '\n', (size_t)(end - at));
+	space = line ? memchr(at, ' ', (size_t)(line - at)) : NULL;
+	if (!space || (size_t)(space - at) >= sizeof(number))
+		return NULL;
+	memcpy(number, at, (size_t)(space - at));
+	number[space - at] = '\0';
+	if (zt_parse_u64(number, (uint64_t)(end - line - 1), &len) < 0)
+		return NULL;
+	*ret_name = space + 1;
+	*ret_len = (size_t)len;
+	return line + 1;
+}
+
+static bool recorded_is(const struct zt_load *l, const char *pattern, bool glob)
+{
+	const char *name;
+	size_t len;
+	const char *text = recorded_next(l, &name, &len);
+	ZT_FREE char *copy = text ? zt_strndup(name, (size_t)(text - name) - 1) : NULL;
+
+	return copy && (glob ? !fnmatch(pattern, copy, FNM_PATHNAME | FNM_PERIOD) : !strcmp(pattern, copy));
+}
+
+static char *recorded_name(const struct zt_load *l)
+{
+	const char *name;
+	size_t len;
+	const char *text = recorded_next(l, &name, &len);
+
+	return text ? zt_strndup(name, (size_t)(text - name) - 1) : NULL;
+}
+
+static int recorded_take(struct zt_load *l, const char *path, const struct zt_node *at, struct zt_source *s,
+			 size_t *ret_len)
+{
+	const char *name, *text = recorded_next(l, &name, ret_len);
+
+	if (!text || !recorded_is(l, path, false))
+		return complain_file(l, 1001, path, at, "is not in the record of the policy", NULL);
+	s->text = zt_strndup(text, *ret_len);
+	l->recorded = text + *ret_len;
+	return s->text ? 0 : -ENOMEM;
+}
+
 static int read_file(struct zt_load *l, const char *path, const struct zt_node *at, struct zt_source *s,
 		     size_t *ret_len)
 {
 	ZT_CLOSE int fd = -1;
 	int r;
 
+	if (l->recorded)
+		return recorded_take(l, path, at, s, ret_len);
 	if (!at && !strcmp(path, "-")) {
 		r = zt_fd_read_all(STDIN_FILENO, ZT_FILE_MAX, &s->text, ret_len);
 	} else {
@@ -110,13 +170,13 @@ static int read_file(struct zt_load *l, const char *path, const struct zt_node *
 	return r;
 }
 
-static int keep_bytes(struct zt_load *l, const struct zt_source *s, size_t len, const struct zt_node *at)
+static int keep_bytes(struct zt_load *l, struct zt_source *s, size_t len, const struct zt_node *at)
 {
-	(void)s;
-	if (l->source.len + len > ZT_TOTAL_MAX)
+	if (l->n_bytes + len > ZT_TOTAL_MAX)
 		return complain_file(l, 1305, l->p->files[0], at, "all files together are larger than 16 MiB", NULL);
-	zt_strbuf_add(&l->source, s->text, len);
-	return zt_strbuf_error(&l->source);
+	l->n_bytes += len;
+	s->len = len;
+	return 0;
 }
 
 static int keep_name(struct zt_load *l, const char *path)
@@ -151,12 +211,19 @@ static int check_twice(struct zt_load *l, const struct zt_source *s, const char 
 	return 0;
 }
 
+static void tell_place(const struct zt_load *l, const char *path)
+{
+	if (l->o->place)
+		l->o->place(l->o->place_arg, path);
+}
+
 static int include_file(struct zt_load *l, struct zt_source *parent, const char *path, const struct zt_node *at)
 {
 	struct zt_source *s;
 	size_t len = 0;
 	int r;
 
+	tell_place(l, path);
 	if (l->n_sources == ZT_FILES_MAX)
 		return complain_file(l, 1305, path, at, "more than 1,000 files", NULL);
 	s = zt_new(struct zt_source, 1);
@@ -209,6 +276,14 @@ static int include_pattern(struct zt_load *l, struct zt_source *s, const struct 
 		return -ENOMEM;
 	if (!strpbrk(v->text, "*?["))
 		return include_file(l, s, pattern, v);
+	while (r != -ENOMEM && recorded_is(l, pattern, true)) {
+		ZT_FREE char *name = recorded_name(l);
+
+		r = name ? zt_also(r, include_file(l, s, name, v)) : -ENOMEM;
+	}
+	if (l->recorded)
+		return r;
+	tell_place(l, pattern);
 	e = glob(pattern, GLOB_NOSORT, on_glob_error, &g);
 	if (e && e != GLOB_NOMATCH)
 		r = e == GLOB_NOSPACE ? -ENOMEM
@@ -278,6 +353,7 @@ int zt_sources_load(struct zt_load *l, const char *path)
 	size_t len = 0;
 	int r = s ? read_file(l, path, NULL, s, &len) : -ENOMEM;
 
+	tell_place(l, path);
 	if (!r)
 		return start(l, path, s, len);
 	if (s)
@@ -285,11 +361,38 @@ int zt_sources_load(struct zt_load *l, const char *path)
 	return r;
 }
 
+/* One file: as it is. A name that would break the line of the record: the files without names, which can be read but not taken apart. */
+int zt_sources_join(const struct zt_load *l, struct zt_policy *p)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+	bool named = l->n_sources > 1;
+
+	for (size_t i = 0; i < p->n_files; i++)
+		named = named && !strchr(p->files[i], '\n');
+	for (size_t i = 0; i < l->n_sources; i++) {
+		if (named)
+			zt_strbuf_printf(&b, "%s%zu %s\n", mark, l->sources[i]->len, p->files[i]);
+		zt_strbuf_add(&b, l->sources[i]->text, l->sources[i]->len);
+	}
+	p->source_len = b.len;
+	p->source = zt_strbuf_steal(&b);
+	return p->source ? 0 : -ENOMEM;
+}
+
 int zt_sources_add_text(struct zt_load *l, const char *name, const char *text, size_t len)
 {
-	struct zt_source *s = zt_new(struct zt_source, 1);
+	struct zt_source *s;
 	struct stat st;
 
+	if (l->o->recorded) {
+		bool many = len > strlen(mark) && !memcmp(text, mark, strlen(mark));
+
+		l->recorded_end = text + len;
+		l->recorded = many ? text : l->recorded_end;
+		if (many)
+			return zt_sources_load(l, name);
+	}
+	s = zt_new(struct zt_source, 1);
 	if (!s || !(s->text = zt_malloc(len + 1))) {
 		free(s);
 		return -ENOMEM;

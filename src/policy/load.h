@@ -5,6 +5,7 @@
  *   include.c   files to trees
  *   names.c     users and groups       hosts.c     addresses, ports, protocols, sets
  *   who.c       who a process is       program.c   programs, containers
+ *   unix.c      Unix sockets
  *   identities.c named identities      schedule.c  times
  *   rule.c      rules, directions      expect.c    tests
  *   settings.c  settings               policy.c    the driver
@@ -27,6 +28,7 @@ enum {
 struct zt_source {
 	struct zt_doc doc;
 	char *text;
+	size_t len;
 	struct zt_fields fields;
 	struct zt_source *parent, **includes; /* in order */
 	size_t n_includes, cap_includes;
@@ -70,10 +72,11 @@ struct zt_load {
 	const struct zt_doc *doc; /* of what is being read */
 	struct zt_source **sources;
 	size_t n_sources, cap_sources, cap_files, cap_rules, cap_tests;
-	struct zt_strbuf source;
-	struct zt_strmap sets, identities; /* to struct zt_set, struct zt_identity */
-	struct zt_strmap rule_names;	   /* to the rule's index + 1 */
-	struct zt_strmap hosts, services;  /* looked up before */
+	size_t n_bytes;
+	const char *recorded, *recorded_end; /* what is left of a recorded source of several files, or NULL */
+	struct zt_strmap sets, identities;   /* to struct zt_set, struct zt_identity */
+	struct zt_strmap rule_names;	     /* to the rule's index + 1 */
+	struct zt_strmap hosts, services;    /* looked up before */
 	struct zt_names names;
 	size_t n_ranges;
 	zt_usec now;
@@ -103,6 +106,7 @@ char *zt_as_written(const struct zt_node *v); /* "a", "a,b"; NULL on ENOMEM */
 /* ---- include.c ---- */
 int zt_sources_load(struct zt_load *l, const char *path);
 int zt_sources_add_text(struct zt_load *l, const char *name, const char *text, size_t len);
+int zt_sources_join(const struct zt_load *l, struct zt_policy *p); /* sets p->source */
 void zt_sources_done(struct zt_load *l);
 
 /* ---- names.c: 0, -ENOENT, -ENOMEM ---- */
@@ -124,6 +128,11 @@ int zt_range_read(struct zt_load *l, const struct zt_node *v, uint32_t lo, uint3
 		  struct zt_u32_range *ret); /* "5", "5-7"; silent */
 int zt_count_ranges(struct zt_load *l, const struct zt_node *v, size_t n);
 int zt_name_check(struct zt_load *l, const struct zt_node *key, const char *what); /* of a set or an identity */
+
+/* ---- unix.c: names of Unix sockets, and what cannot stand beside them ---- */
+int zt_unix_read(struct zt_load *l, const struct zt_node *v, struct zt_unix_names *ret); /* "any" adds nothing */
+/* others: keys that were given beside unix:, or NULL; complains about the first. */
+int zt_unix_alone(struct zt_load *l, const struct zt_node *const *others, size_t n);
 
 /* ---- program.c: lists of programs, containers ---- */
 void zt_exe_refs_done(struct zt_exe_ref **refs, size_t *n);

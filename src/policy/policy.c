@@ -19,8 +19,10 @@ const char *zt_action_name(enum zt_action a)
 
 const char *zt_direction_name(enum zt_direction d)
 {
-	static const char *const names[] = {
-		[ZT_DIR_EGRESS] = "egress", [ZT_DIR_INGRESS] = "ingress", [ZT_DIR_FORWARD] = "forward"};
+	static const char *const names[] = {[ZT_DIR_EGRESS] = "egress",
+					    [ZT_DIR_INGRESS] = "ingress",
+					    [ZT_DIR_FORWARD] = "forward",
+					    [ZT_DIR_UNIX] = "unix"};
 
 	return names[d];
 }
@@ -51,6 +53,30 @@ char *zt_as_written(const struct zt_node *v)
 	for (const struct zt_node *i = v->first; i; i = i->next)
 		zt_strbuf_printf(&b, "%s%s", i == v->first ? "" : ",", i->text);
 	return zt_strbuf_steal(&b);
+}
+
+static bool names_programs(const struct zt_endpoint *e, bool receiver)
+{
+	for (size_t i = 0; i < e->n_whos; i++)
+		if (e->whos[i].n_exes || e->whos[i].n_parents || (receiver && !e->whos[i].any))
+			return true;
+	return false;
+}
+
+bool zt_policy_needs_labels(const struct zt_policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (names_programs(&p->rules[i].from, false) || names_programs(&p->rules[i].to, true))
+			return true;
+	return false;
+}
+
+bool zt_policy_needs_unix(const struct zt_policy *p)
+{
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].dir == ZT_DIR_UNIX)
+			return true;
+	return false;
 }
 
 /* ---- stages ---- */
@@ -184,7 +210,6 @@ static void load_done(struct zt_load *l)
 	zt_identities_done(l);
 	zt_names_done(&l->names);
 	zt_sources_done(l);
-	zt_strbuf_done(&l->source);
 }
 
 static int run(const char *name, const char *text, size_t len, const struct zt_policy_options *o,
@@ -203,10 +228,9 @@ static int run(const char *name, const char *text, size_t len, const struct zt_p
 		qsort_r(d->items + before, d->n - before, sizeof(*d->items), compare, p);
 	if (r)
 		return r;
-	p->source_len = l.source.len;
-	p->source = zt_strbuf_steal(&l.source);
-	if (!p->source)
-		return -ENOMEM;
+	r = zt_sources_join(&l, p);
+	if (r)
+		return r;
 	*ret = ZT_TAKE(p);
 	return 0;
 }

@@ -12,16 +12,19 @@
 #include "base/net.h"
 #include "base/strbuf.h"
 #include "base/time.h"
+#include "policy/unixname.h"
 
 enum zt_action { ZT_ACTION_ALLOW, ZT_ACTION_DENY, ZT_ACTION_REJECT, ZT_ACTION_OBSERVE };
-enum zt_direction { ZT_DIR_EGRESS, ZT_DIR_INGRESS, ZT_DIR_FORWARD };
+/* UNIX: from one process of this host to another's Unix socket; no packets, and no default that blocks. */
+enum zt_direction { ZT_DIR_EGRESS, ZT_DIR_INGRESS, ZT_DIR_FORWARD, ZT_DIR_UNIX };
 enum zt_default { ZT_DEFAULT_DENY, ZT_DEFAULT_ALLOW };
 enum zt_mode { ZT_MODE_ENFORCE, ZT_MODE_OBSERVE };
 enum zt_block { ZT_BLOCK_REJECT, ZT_BLOCK_DROP };
+enum zt_unix { ZT_UNIX_ENFORCE, ZT_UNIX_WHERE_POSSIBLE };
 enum zt_loopback { ZT_LOOPBACK_ENFORCE, ZT_LOOPBACK_OBSERVE, ZT_LOOPBACK_ALLOW };
 
 struct zt_settings {
-	enum zt_default def[3]; /* by enum zt_direction; default deny */
+	enum zt_default def[3]; /* by enum zt_direction but UNIX; default deny */
 	enum zt_mode mode;	/* default enforce */
 	enum zt_block block;	/* default reject */
 	enum zt_loopback loopback;
@@ -29,12 +32,16 @@ struct zt_settings {
 	char *log_prefix; /* default "ZT-BLOCKED: "; at most 60 bytes, printable ASCII without quotes and backslashes */
 	uint32_t log_limit; /* messages per log_limit_per; default 10 per second */
 	enum { ZT_PER_SECOND, ZT_PER_MINUTE, ZT_PER_HOUR, ZT_PER_DAY } log_limit_per;
+	uint32_t mark_mask;	   /* private bits of socket marks; 0 = the upper 16 */
+	enum zt_unix unix_sockets; /* what compiling goes by; engines know nothing of it */
+	bool socket_passing;	   /* allowed; default false */
 };
 
 /* A cgroup that a rule names; existence is looked up later, when the ruleset is compiled. */
 struct zt_cgroup_ref {
 	char *path;    /* inside cgroup2, no slash at the ends */
 	char *service; /* the unit or container it came from, or NULL */
+	bool among;    /* others of the same unit exist: that this one does not is nothing to tell of */
 	struct zt_span span;
 };
 /* A program: looked up when the ruleset is compiled. */
@@ -74,14 +81,19 @@ struct zt_window {
 	uint32_t start, end;
 };
 
+/* Names of the rules that follow from rules about Unix sockets (ruleset/unix.c); no rule of a policy has them. */
+#define ZT_RULE_UNIX_OTHERS "unix-others"
+#define ZT_RULE_UNIX_SYSTEM "unix-system"
+
 struct zt_policy_rule {
 	char *name, *description;
 	struct zt_span span; /* of the rule's `- name:` */
 	enum zt_direction dir;
 	struct zt_endpoint from, to;
-	struct zt_u32_ranges proto; /* numbers 0..255; empty = any */
-	struct zt_u32_ranges port;  /* destination port; empty = any */
-	char *port_text;	    /* as written: "6379", "@mail" */
+	struct zt_u32_ranges proto;	 /* numbers 0..255; empty = any */
+	struct zt_u32_ranges port;	 /* destination port; empty = any */
+	char *port_text;		 /* as written: "6379", "@mail" */
+	struct zt_unix_names unix_names; /* with ZT_DIR_UNIX; empty = any */
 	enum zt_action action;
 	bool log;
 	int32_t priority; /* default 100; smaller first, then file order */
@@ -107,6 +119,7 @@ struct zt_policy_test {
 	uint8_t proto; /* default tcp when a port is given */
 	uint16_t port; /* 0 with port_given false */
 	bool port_given;
+	char *unix_name;       /* with ZT_DIR_UNIX */
 	zt_usec at;	       /* key `at:`, RFC 3339; 0 = now */
 	enum zt_action expect; /* allow or deny (deny covers drop and reject), reject, observe */
 };
@@ -120,14 +133,20 @@ struct zt_policy {
 	size_t n_rules;
 	struct zt_policy_test *tests;
 	size_t n_tests;
-	char *source; /* every file's bytes after one another, as read: what history keeps */
+	/* What history keeps: the file's bytes as read; of several files each after a line "#zt-file LENGTH NAME". */
+	char *source;
 	size_t source_len;
 };
 
 struct zt_policy_options {
 	const char *root; /* --root DIR: names resolve against DIR/etc/passwd and group, no DNS; NULL = this host */
-	bool allow_unsafe_file; /* standard input and tests: skip the owner and mode checks of the file */
-	bool no_resolve;	/* check syntax only: unknown users, groups and hostnames are not errors (fmt) */
+	bool allow_unsafe_file;	 /* standard input and tests: skip the owner and mode checks of the file */
+	bool no_resolve;	 /* check syntax only: unknown users, groups and hostnames are not errors (fmt) */
+	const char *cgroup_root; /* services are looked for below this control group; NULL = everywhere */
+	/* Called for every file that is read or would be, and every pattern that is looked through, also of a policy with errors. May be NULL. */
+	void (*place)(void *arg, const char *path);
+	void *place_arg;
+	bool recorded; /* parse: the text is a policy's source; what it includes is taken from there, not from the disk */
 };
 
 /* Reads, validates and resolves. 0 and *ret set when there was no error (warnings may be in d), else -EINVAL / -errno with
@@ -136,14 +155,19 @@ int zt_policy_load(const char *path, const struct zt_policy_options *o, struct z
 /* The same from memory; name is what diagnostics call it. include: is relative to the folder of name. */
 int zt_policy_parse(const char *name, const char *text, size_t len, const struct zt_policy_options *o,
 		    struct zt_policy **ret, struct zt_diags *d);
+/* Names programs, or the processes that receive: an engine with labels is needed. */
+bool zt_policy_needs_labels(const struct zt_policy *p);
+bool zt_policy_needs_unix(const struct zt_policy *p); /* has rules for Unix sockets */
 void zt_policy_free(struct zt_policy *p);
 void zt_policy_freep(struct zt_policy **p);
 
 /* Canonical YAML of one file (comments kept where they stand before or after a key), stable under itself. */
 int zt_policy_format(const char *name, const char *text, size_t len, struct zt_strbuf *out, struct zt_diags *d);
+/* A name as `fmt` writes it: in quotes where it needs them; flow: inside of { } or [ ]. */
+void zt_yaml_scalar(const char *text, bool flow, struct zt_strbuf *out);
 /* Generated from the key table. */
 int zt_policy_schema(struct zt_strbuf *out); /* JSON Schema draft 2020-12 */
 int zt_policy_man(struct zt_strbuf *out);    /* the key reference part of zt-segment.yaml.5.scd (scdoc) */
 
 const char *zt_action_name(enum zt_action a);
-const char *zt_direction_name(enum zt_direction d); /* "egress" "ingress" "forward" */
+const char *zt_direction_name(enum zt_direction d); /* "egress" "ingress" "forward" "unix" */

@@ -22,6 +22,7 @@ void zt_policy_rule_done(struct zt_policy_rule *r)
 	free(r->name);
 	free(r->description);
 	free(r->port_text);
+	zt_unix_names_done(&r->unix_names);
 	free(r->windows);
 	*r = (struct zt_policy_rule){0};
 }
@@ -29,6 +30,7 @@ void zt_policy_rule_done(struct zt_policy_rule *r)
 void zt_policy_test_done(struct zt_policy_test *t)
 {
 	free(t->name);
+	free(t->unix_name);
 	for (int i = 0; i < 2; i++) {
 		struct zt_test_process *p = i ? &t->to : &t->from;
 

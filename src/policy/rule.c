@@ -33,6 +33,14 @@ static int name_twice(struct zt_load *l, const struct zt_node *v, size_t before)
 	return -EINVAL;
 }
 
+static int name_reserved(struct zt_load *l, const struct zt_node *v)
+{
+	(void)zt_complain(l, 1262, v, "\"%s\" is what rules about Unix sockets are called that follow from others",
+			  zt_shown(v)); /* the result follows */
+	zt_diag_hint(l->d, "give the rule another name");
+	return -EINVAL;
+}
+
 static int read_name(struct zt_load *l, struct reading *r)
 {
 	const struct zt_node *v = zt_field(&r->f, RULE, NAME);
@@ -47,6 +55,8 @@ static int read_name(struct zt_load *l, struct reading *r)
 	}
 	if (before)
 		return name_twice(l, v, before - 1);
+	if (!strcmp(v->text, ZT_RULE_UNIX_OTHERS) || !strcmp(v->text, ZT_RULE_UNIX_SYSTEM))
+		return name_reserved(l, v);
 	r->rule.name = zt_strndup(v->text, v->n);
 	if (!r->rule.name)
 		return -ENOMEM;
@@ -120,6 +130,8 @@ static int read_to(struct zt_load *l, struct reading *r)
 	e = zt_fields_read(l->doc, ZT_MAP_TO, node, false, &r->to, l->d);
 	e = zt_also(e, zt_whos_read(l, &r->to, zt_field(&r->to, TO, IDENTITY), false, &r->rule.to));
 	e = zt_also(e, read_host(l, zt_field(&r->to, TO, HOST), &r->rule.to));
+	if (zt_field(&r->to, TO, UNIX))
+		e = zt_also(e, zt_unix_read(l, zt_field(&r->to, TO, UNIX), &r->rule.unix_names));
 	port = zt_field(&r->to, TO, PORT);
 	if (port) {
 		e = zt_also(e, zt_ports_read(l, port, &r->rule.port));
@@ -144,6 +156,7 @@ static int check_direction(struct zt_load *l, const struct reading *r)
 
 	switch (r->rule.dir) {
 	case ZT_DIR_EGRESS:
+	case ZT_DIR_UNIX:
 		return 0;
 	case ZT_DIR_INGRESS:
 		if (!from->n_whos)
@@ -180,6 +193,16 @@ static int read_direction(struct zt_load *l, struct reading *r)
 		return -EINVAL;
 	}
 	return v ? check_direction(l, r) : 0;
+}
+
+static int read_unix(struct zt_load *l, struct reading *r)
+{
+	const struct zt_node *others[] = {zt_field_key(&r->f, RULE, DIRECTION), zt_field_key(&r->from, FROM, HOST),
+					  zt_field_key(&r->to, TO, HOST), zt_field_key(&r->to, TO, PORT),
+					  zt_field_key(&r->to, TO, PROTOCOL)};
+
+	r->rule.dir = ZT_DIR_UNIX;
+	return zt_unix_alone(l, others, ZT_ARRAY_SIZE(others));
 }
 
 /* ---- the rest ---- */
@@ -224,11 +247,10 @@ static void warn_members(struct zt_load *l, const struct zt_node *v)
 		if (!zt_names_group_has_members(l, gid))
 			continue;
 		zt_warn(l, 1224, i,
-			"the group \"%s\" has members of whom it is not the primary group: the rule does not stop them",
+			"the group \"%s\" has members of whom it is not the primary group: the iptables engine does not stop them",
 			zt_shown(i));
-		zt_diag_hint(
-			l->d,
-			"the kernel looks at the primary group of a process only; deny users, or allow only who may");
+		zt_diag_hint(l->d,
+			     "--engine bpf and nft look at supplementary groups; or deny users, or allow only who may");
 	}
 }
 
@@ -237,8 +259,9 @@ static void warn_one_family(struct zt_load *l, const struct reading *r)
 	static const struct zt_addr last = {4, {255, 255, 255, 255}};
 	const struct zt_addr_ranges *h = &r->rule.to.hosts;
 
-	if (h->n != 1 || h->v[0].lo.family != 4 || zt_addr_cmp(&h->v[0].lo, &(struct zt_addr){.family = 4}) != 0 ||
-	    zt_addr_cmp(&h->v[0].hi, &last) != 0 || l->p->settings.def[r->rule.dir] != ZT_DEFAULT_ALLOW)
+	if (r->rule.dir == ZT_DIR_UNIX || h->n != 1 || h->v[0].lo.family != 4 ||
+	    zt_addr_cmp(&h->v[0].lo, &(struct zt_addr){.family = 4}) != 0 || zt_addr_cmp(&h->v[0].hi, &last) != 0 ||
+	    l->p->settings.def[r->rule.dir] != ZT_DEFAULT_ALLOW)
 		return;
 	zt_warn(l, 1229, zt_field(&r->to, TO, HOST), "this denies IPv4 only, and IPv6 is allowed by default");
 	zt_diag_hint(l->d, "host: any covers both");
@@ -277,7 +300,7 @@ static int read_rule(struct zt_load *l, struct reading *r)
 	sides = read_from(l, r);
 	sides = zt_also(sides, read_to(l, r));
 	if (!sides && !e) /* with an unknown key it would be a guess */
-		sides = read_direction(l, r);
+		sides = zt_field(&r->to, TO, UNIX) ? read_unix(l, r) : read_direction(l, r);
 	e = zt_also(zt_also(e, name), sides);
 	e = zt_also(e, read_priority(r));
 	e = zt_also(e, read_times(l, r));

@@ -86,6 +86,24 @@ static int read_limit(struct zt_load *l, const struct zt_node *v, struct zt_sett
 	return -EINVAL;
 }
 
+/* The lower bits must have room for a number as well: a packet on lo carries two where an ended connection has its ports. */
+static int read_mark_bits(struct zt_load *l, const struct zt_node *v, struct zt_settings *s)
+{
+	unsigned first, last;
+	int used = 0;
+
+	if (v->n <= 5 && sscanf(v->text, "%2u-%2u%n", &first, &last, &used) == 2 && !v->text[used] && last <= 31 &&
+	    last >= first + 3 && last - first <= first) {
+		s->mark_mask = (uint32_t)((UINT64_C(2) << last) - (UINT64_C(1) << first));
+		s->mark_mask = s->mark_mask == 0xffff0000u ? 0 : s->mark_mask;
+		return 0;
+	}
+	(void)zt_complain(l, 1243, v, "\"%s\" are not bits of a mark", zt_shown(v)); /* the result follows */
+	zt_diag_hint(l->d,
+		     "FIRST-LAST of 0 to 31, at least 4 bits and no more than FIRST + 1: for example 16-31 or 8-15");
+	return -EINVAL;
+}
+
 int zt_settings_read(struct zt_load *l, const struct zt_node *node)
 {
 	struct zt_settings *s = &l->p->settings;
@@ -99,6 +117,8 @@ int zt_settings_read(struct zt_load *l, const struct zt_node *node)
 	s->block = (enum zt_block)word(zt_field(&f, SETTINGS, BLOCK), "reject|drop", ZT_BLOCK_REJECT);
 	s->loopback = (enum zt_loopback)word(zt_field(&f, SETTINGS, LOOPBACK), "enforce|observe|allow",
 					     ZT_LOOPBACK_ENFORCE);
+	s->unix_sockets = (enum zt_unix)word(zt_field(&f, SETTINGS, UNIX), "enforce|where-possible", ZT_UNIX_ENFORCE);
+	s->socket_passing = word(zt_field(&f, SETTINGS, SOCKET_PASSING), "deny|allow", 0);
 	set_bool(zt_field(&f, SETTINGS, LOG_BLOCKED), &s->log_blocked);
 	set_bool(zt_field(&f, SETTINGS, PRESERVE_SSH), &s->preserve_ssh);
 	set_bool(zt_field(&f, SETTINGS, PRESERVE_ESTABLISHED), &s->preserve_established);
@@ -106,5 +126,7 @@ int zt_settings_read(struct zt_load *l, const struct zt_node *node)
 		r = zt_also(r, read_prefix(l, v, s));
 	if ((v = zt_field(&f, SETTINGS, LOG_LIMIT)))
 		r = zt_also(r, read_limit(l, v, s));
+	if ((v = zt_field(&f, SETTINGS, MARK_BITS)))
+		r = zt_also(r, read_mark_bits(l, v, s));
 	return r;
 }

@@ -109,7 +109,8 @@ int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node 
 		return -ENOMEM;
 	}
 	w->cgroups = bigger;
-	w->cgroups[w->n_cgroups++] = (struct zt_cgroup_ref){path, service, zt_doc_span(l->doc, v)};
+	w->cgroups[w->n_cgroups++] =
+		(struct zt_cgroup_ref){.path = path, .service = service, .span = zt_doc_span(l->doc, v)};
 	return 0;
 }
 
@@ -163,12 +164,58 @@ static bool unit_ok(const char *s)
 	return true;
 }
 
+static int no_service(struct zt_load *l, const struct zt_node *v, int r)
+{
+	if (r == -ENOMEM)
+		return r;
+	if (r != -E2BIG)
+		return zt_complain(l, 1217, v, "the service \"%s\" is not understood", zt_shown(v));
+	(void)zt_complain(l, 1263, v, "too many instances of \"%s\" run outside of the slice of their own",
+			  zt_shown(v));
+	zt_diag_hint(l->d, "name the slices they are in with cgroup:");
+	return -EINVAL;
+}
+
+/* A path a line. They stay with the load, under the text of the document, which does so as well. */
+static int service_paths(struct zt_load *l, const char *unit, const struct zt_node *v, const char **ret)
+{
+	char *paths = NULL;
+	int r = 0;
+
+	*ret = zt_strmap_get(&l->services, v->text);
+	if (*ret)
+		return 0;
+	r = zt_service_cgroups(l->o->cgroup_root, unit, &paths);
+	if (!paths)
+		return no_service(l, v, r);
+	if (zt_strmap_put(&l->services, v->text, paths) < 0) {
+		free(paths);
+		return -ENOMEM;
+	}
+	*ret = paths;
+	return 0;
+}
+
+static int add_service(struct zt_load *l, struct zt_who *w, const struct zt_node *v, const char *unit,
+		       const char *paths)
+{
+	bool among = strchr(paths, '\n')[1] != '\0';
+	int r = 0;
+
+	for (size_t n; !r && (n = strcspn(paths, "\n")) > 0; paths += n + 1) {
+		char *service = zt_strdup(unit), *path = service ? zt_strndup(paths, n) : NULL;
+
+		r = zt_who_add_cgroup(l, w, v, path, service);
+		if (!r)
+			w->cgroups[w->n_cgroups - 1].among = among;
+	}
+	return r;
+}
+
 static int read_service(struct zt_load *l, struct zt_who *w, const struct zt_node *v)
 {
-	ZT_FREE char *path = NULL;
-	const char *known = zt_strmap_get(&l->services, v->text), *dot = strrchr(v->text, '.');
-	char *unit;
-	int r = 0;
+	ZT_FREE char *unit = NULL;
+	const char *paths, *dot = strrchr(v->text, '.');
 
 	if (!unit_ok(v->text)) {
 		(void)zt_complain(l, 1217, v, "\"%s\" is not the name of a service",
@@ -177,19 +224,9 @@ static int read_service(struct zt_load *l, struct zt_who *w, const struct zt_nod
 		return -EINVAL;
 	}
 	unit = dot && !strcmp(dot, ".service") ? zt_strdup(v->text) : zt_asprintf("%s.service", v->text);
-	if (!known) {
-		r = zt_service_cgroup(v->text, &path);
-		if (!path) {
-			free(unit);
-			return r == -ENOMEM
-				       ? r
-				       : zt_complain(l, 1217, v, "the service \"%s\" is not understood", zt_shown(v));
-		}
-		known = path;
-		if (zt_strmap_put(&l->services, v->text, path) == 0)
-			ZT_TAKE(path);
-	}
-	return zt_who_add_cgroup(l, w, v, unit ? zt_strdup(known) : NULL, unit);
+	if (!unit)
+		return -ENOMEM;
+	return service_paths(l, unit, v, &paths) ?: add_service(l, w, v, unit, paths);
 }
 
 int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char *value, const struct zt_node *at)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "identity/identity.h"
@@ -110,9 +111,19 @@ static int add_cgroup(struct compile *c, const struct zt_policy_rule *pr, const 
 		return 0;
 	}
 	cg->id = 0;
+	if (ref->among)
+		return 0;
 	(void)zt_diag(c->d, ZT_WARNING, 2001, &ref->span, "rule \"%s\": cgroup \"%s\" does not exist now%s%s", pr->name,
-		      cg->path, ref->service ? ", service not running: " : "", ref->service ? ref->service : "");
-	zt_diag_hint(c->d, "the rule matches nothing until it exists; `zt-segment refresh` brings it in then");
+		      cg->path, ref->service ? ", service or container not running: " : "",
+		      ref->service ? ref->service : "");
+	if (!strncmp(ref->path, "container-not-running/", 22) && geteuid() != 0)
+		zt_diag_hint(c->d, "or you may not read its name: as root, check says whether it runs");
+	else
+		zt_diag_hint(
+			c->d,
+			c->o->labels
+				? "the rule matches nothing until it exists"
+				: "the rule matches nothing until it exists; `zt-segment refresh` brings it in then");
 	return 0;
 }
 
@@ -155,7 +166,7 @@ static enum zt_verdict verdict_of(const struct compile *c, enum zt_action action
 	return c->p->settings.block == ZT_BLOCK_DROP ? ZT_DROP : ZT_REJECT;
 }
 
-static uint32_t file_index(const struct compile *c, const struct zt_policy_rule *pr)
+uint32_t zt_compile_file(const struct compile *c, const struct zt_policy_rule *pr)
 {
 	for (size_t i = 0; pr->span.file && i < c->p->n_files; i++)
 		if (!strcmp(c->p->files[i], pr->span.file))
@@ -166,6 +177,8 @@ static uint32_t file_index(const struct compile *c, const struct zt_policy_rule 
 static int set_texts(struct zt_rule *rule, const struct zt_policy_rule *pr, const struct zt_who *who,
 		     const struct zt_who *receiver)
 {
+	ZT_FREE char *name = pr->dir == ZT_DIR_UNIX ? zt_unix_text(&pr->unix_names) : NULL;
+	const char *host = name ? name : pr->to.host_text;
 	const char *proto = pr->proto.n == 1 && pr->proto.v[0].lo == pr->proto.v[0].hi
 				    ? zt_proto_name((uint8_t)pr->proto.v[0].lo)
 				    : NULL;
@@ -173,9 +186,9 @@ static int set_texts(struct zt_rule *rule, const struct zt_policy_rule *pr, cons
 
 	rule->from_text = zt_strdup(who && who->label ? who->label : pr->from.host_text ? pr->from.host_text : "*");
 	if (receiver && receiver->label && !receiver->any)
-		zt_strbuf_printf(&to, pr->to.host_text ? "%s at " : "%s", receiver->label);
-	if (pr->to.host_text || !to.len)
-		zt_strbuf_str(&to, pr->to.host_text ? pr->to.host_text : "*");
+		zt_strbuf_printf(&to, host ? "%s at " : "%s", receiver->label);
+	if (host || !to.len)
+		zt_strbuf_str(&to, host ? host : "*");
 	if (pr->port_text)
 		zt_strbuf_printf(&to, ":%s", pr->port_text);
 	if (proto)
@@ -194,7 +207,7 @@ static int set_head(struct compile *c, struct zt_rule *rule, const struct zt_pol
 	rule->dir = dir;
 	rule->verdict = verdict_of(c, pr->action);
 	rule->log = pr->log;
-	rule->file = file_index(c, pr);
+	rule->file = zt_compile_file(c, pr);
 	rule->line = pr->span.line;
 	rule->priority = pr->priority;
 	rule->expires = pr->expires;
@@ -222,7 +235,7 @@ static int set_who(struct compile *c, const struct zt_policy_rule *pr, const str
 	return r ? r : who && zt_who_needs_subject(who, c->o->labels) ? zt_compile_subject(c, pr, who, m, &m->from) : 0;
 }
 
-static int set_receiver(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
+int zt_compile_receiver(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
 			struct zt_rule *rule)
 {
 	struct zt_match m = {0}; /* only its cgroups: of the receiver */
@@ -252,7 +265,7 @@ static int add_rule(struct compile *c, const struct zt_policy_rule *pr, const st
 	if (!r)
 		r = set_who(c, pr, who, &rule->match);
 	if (!r && receiver && !receiver->any)
-		r = set_receiver(c, pr, receiver, rule);
+		r = zt_compile_receiver(c, pr, receiver, rule);
 	if (r < 0)
 		return r;
 	rule->match.families = families;
@@ -263,6 +276,7 @@ static int add_rule(struct compile *c, const struct zt_policy_rule *pr, const st
 	r = r ?: zt_u32_ranges_copy(&rule->match.proto, &pr->proto) ?: zt_u32_ranges_copy(&rule->match.port, &pr->port);
 	zt_u32_ranges_normalise(&rule->match.proto);
 	zt_u32_ranges_normalise(&rule->match.port);
+	r = r ?: zt_unix_names_copy(&rule->match.unix_names, &pr->unix_names);
 	if (rule->match.proto.n == 1 && rule->match.proto.v[0].lo == 0 && rule->match.proto.v[0].hi == 255)
 		rule->match.proto.n = 0;
 	if (rule->match.port.n == 1 && rule->match.port.v[0].lo == 0 && rule->match.port.v[0].hi == 65535)
@@ -328,6 +342,18 @@ static const struct zt_policy_rule **sorted(const struct zt_policy *p)
 	return v;
 }
 
+/* Rules that cannot be enforced here, where the policy is content with that. It is said once. */
+static bool left_out(struct compile *c, const struct zt_policy_rule *pr)
+{
+	if (pr->dir != ZT_DIR_UNIX || !c->o->no_unix || c->p->settings.unix_sockets != ZT_UNIX_WHERE_POSSIBLE)
+		return false;
+	if (!c->told_unix)
+		(void)zt_diag(c->d, ZT_WARNING, 2120, &pr->span,
+			      "rule \"%s\" and all others about Unix sockets are not enforced here", pr->name);
+	c->told_unix = true;
+	return true;
+}
+
 static int set_string(char **dst, const char *src)
 {
 	char *s = zt_strdup(src);
@@ -378,7 +404,14 @@ int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_option
 	if (!r)
 		r = compile_head(&c);
 	for (size_t i = 0; i < p->n_rules && (!r || r == -EINVAL); i++)
-		r = compile_rule(&c, order[i]) ?: r;
+		if ((!order[i]->expires || order[i]->expires > o->at) && !left_out(&c, order[i]))
+			r = compile_rule(&c, order[i]) ?: r;
+	for (size_t i = 0; i < p->n_rules && !r; i++)
+		if (order[i]->dir == ZT_DIR_UNIX && !left_out(&c, order[i]))
+			r = zt_compile_unix_names(&c, order[i]);
+	for (size_t i = 0; i < p->n_rules && !r; i++)
+		if (order[i]->dir == ZT_DIR_UNIX && !left_out(&c, order[i]))
+			r = zt_compile_unix_receivers(&c, order[i]);
 	if (!r)
 		r = zt_ruleset_rehash(rs);
 	if (!r)

@@ -10,6 +10,10 @@ struct compile {
 	struct zt_diags *d;
 	struct zt_exe *programs; /* by path, looked up before */
 	size_t n_programs, cap_programs;
+	/* of unix.c: */
+	size_t n_own;	   /* rules in front of those that close receivers */
+	uint32_t n_closed; /* rules unix-others so far */
+	bool system_open, told_unix;
 };
 
 /* Can only a label say who this is? labels: as in the options. */
@@ -18,4 +22,12 @@ bool zt_who_needs_subject(const struct zt_who *w, bool labels);
 int zt_compile_subject(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
 		       const struct zt_match *m, const struct zt_subject **ret);
 int zt_compile_needs(struct zt_rule *rule, const struct zt_who *who); /* appends */
+int zt_compile_receiver(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
+			struct zt_rule *rule); /* rule->match.to */
+uint32_t zt_compile_file(const struct compile *c, const struct zt_policy_rule *pr);
 void zt_compile_done(struct compile *c);
+
+/* ---- unix.c: what follows from the rule, of direction ZT_DIR_UNIX. First names of all rules, then receivers ---- */
+char *zt_unix_text(const struct zt_unix_names *l); /* "unix:/run/x.sock", "unix:*" */
+int zt_compile_unix_names(struct compile *c, const struct zt_policy_rule *pr);
+int zt_compile_unix_receivers(struct compile *c, const struct zt_policy_rule *pr);

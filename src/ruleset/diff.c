@@ -162,6 +162,10 @@ static int diff_settings(const struct zt_ruleset *a, const struct zt_ruleset *b,
 	say(&out, "log_limit", limit_a, limit_b);
 	say(&out, "preserve_ssh", yes(x->preserve_ssh), yes(y->preserve_ssh));
 	say(&out, "preserve_established", yes(x->preserve_established), yes(y->preserve_established));
+	(void)snprintf(limit_a, sizeof(limit_a), "%08x", x->mark_mask ?: 0xffff0000u);
+	(void)snprintf(limit_b, sizeof(limit_b), "%08x", y->mark_mask ?: 0xffff0000u);
+	say(&out, "mark_bits", limit_a, limit_b);
+	say(&out, "socket_passing", def[x->socket_passing], def[y->socket_passing]);
 	say(&out, "ssh ports", zt_strbuf_cstr(&p), zt_strbuf_cstr(&q));
 	if (zt_strbuf_error(&p) || zt_strbuf_error(&q) || zt_strbuf_error(&out))
 		return -ENOMEM;
@@ -263,12 +267,18 @@ int zt_rule_text(const struct zt_ruleset *rs, const struct zt_rule *r, struct zt
 		text_subject(out, m->from);
 	else
 		text_who(out, &m->uid, &m->gid, m->cgroups, m->n_cgroups);
-	if (m->src4.n || m->src6.n || r->dir != ZT_DIR_EGRESS || (!m->uid.n && !m->gid.n && !m->n_cgroups && !m->from))
+	if (m->src4.n || m->src6.n || (r->dir != ZT_DIR_EGRESS && r->dir != ZT_DIR_UNIX) ||
+	    (!m->uid.n && !m->gid.n && !m->n_cgroups && !m->from))
 		text_addrs(out, m, true);
 	zt_strbuf_str(out, " ->");
 	if (m->to)
 		text_subject(out, m->to);
-	text_addrs(out, m, false);
+	if (r->dir == ZT_DIR_UNIX)
+		zt_strbuf_char(out, ' ');
+	if (r->dir == ZT_DIR_UNIX)
+		zt_unix_names_text(&m->unix_names, out);
+	else
+		text_addrs(out, m, false);
 	text_proto(out, m);
 	if (m->families == ZT_FAMILY_4 && !m->src4.n && !m->dst4.n)
 		zt_strbuf_str(out, " (IPv4)");

@@ -10,8 +10,11 @@
 struct walk {
 	const struct zt_ruleset *rs[2];
 	struct equiv_point at; /* the class walked now, by its representative */
+	unsigned asked;	       /* attributes of it that some rule names */
 	uint64_t walked, budget;
 	struct zt_equiv *ret;
+	struct equiv_point best; /* the smallest difference so far, once ret->equal is false */
+	unsigned best_asked;
 };
 
 /* Rules of one ruleset that can still match, in order. */
@@ -34,28 +37,70 @@ static size_t until_certain(const struct rules *l, int dim)
 	return l->n;
 }
 
-static void difference(struct walk *w)
+/* Decides the flow of a class by both rulesets. */
+static bool differs(const struct walk *w, const struct equiv_point *at, struct zt_equiv *e)
 {
-	struct zt_equiv *e = w->ret;
-
-	equiv_flow(&w->at, &e->flow, &e->sender, &e->receiver);
+	equiv_flow(at, &e->flow, &e->sender, &e->receiver);
 	for (int i = 0; i < 2; i++) {
 		struct zt_actor *a = i ? &e->receiver : &e->sender;
 
-		memcpy(e->groups[i], w->at.p[i].group, sizeof(e->groups[i]));
+		memcpy(e->groups[i], at->p[i].group, sizeof(e->groups[i]));
 		a->groups = e->groups[i];
 	}
 	zt_oracle_decide(w->rs[0], &e->flow, &e->a);
 	zt_oracle_decide(w->rs[1], &e->flow, &e->b);
-	e->equal = e->a.verdict == e->b.verdict && (!e->a.rule || !e->b.rule || e->a.rule->log == e->b.rule->log);
+	return e->a.verdict != e->b.verdict || (e->a.rule && e->b.rule && e->a.rule->log != e->b.rule->log);
 }
 
-/* All dimensions are settled, or none matters any more. The oracle has the last word: it knows the defaults and the settings. */
+/* ---- the smallest ---- */
+/* The order in which the values of a dimension are tried: of classes alike the first is taken. A sender is a process rather than nobody. */
+static unsigned rank(int dim, uint64_t value)
+{
+	if (dim == EQUIV_PROTO)
+		return value == 6 ? 0 : value == 17 ? 1 : 2;
+	return dim == EQUIV_KNOWN ? (unsigned)(EQUIV_PROCESS - value) : 0;
+}
+
+static int by_numbers(const struct equiv_point *a, const struct equiv_point *b)
+{
+	const uint64_t x[] = {rank(EQUIV_KNOWN, a->p[0].known), a->p[1].known, rank(EQUIV_PROTO, a->proto), a->port};
+	const uint64_t y[] = {rank(EQUIV_KNOWN, b->p[0].known), b->p[1].known, rank(EQUIV_PROTO, b->proto), b->port};
+
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(x); i++)
+		if (x[i] != y[i])
+			return x[i] < y[i] ? -1 : 1;
+	return 0;
+}
+
+static bool smaller(const struct walk *w)
+{
+	const struct equiv_point *a = &w->at, *b = &w->best;
+	int k;
+
+	if (w->asked != w->best_asked)
+		return w->asked < w->best_asked;
+	k = by_numbers(a, b) ?: zt_addr_cmp(&a->dst, &b->dst) ?: zt_addr_cmp(&a->src, &b->src);
+	return k ? k < 0 : a->p[0].uid < b->p[0].uid;
+}
+
+/*
+ * All dimensions are settled, or none matters any more. The oracle has the last word: it knows the defaults and the settings. Once there is a
+ * difference, smaller ones are looked for as long again as it took to find it.
+ */
 static int leaf(struct walk *w)
 {
+	struct zt_equiv here = {0};
+	bool first = w->ret->equal;
+
 	w->walked++;
-	difference(w);
-	return !w->ret->equal ? 1 : w->walked > w->budget ? -E2BIG : 0;
+	if (differs(w, &w->at, &here) && (first || smaller(w))) {
+		w->best = w->at;
+		w->best_asked = w->asked;
+		w->ret->equal = false;
+		if (first)
+			w->budget = ZT_MIN(w->budget, 2 * w->walked + 100000);
+	}
+	return w->walked > w->budget ? -E2BIG : 0;
 }
 
 static bool anybody_asks(const struct rules l[2], int dim)
@@ -96,8 +141,10 @@ static int remember(struct seen *s, const uint64_t *row)
 	return 0;
 }
 
-static void keep(const struct walk *w, const struct rules from[2], int dim, struct rules to[2], uint64_t *row)
+/* Whether a rule asks for this class by name; directions and families are no attributes, and a process is told by what it is. */
+static bool keep(const struct walk *w, const struct rules from[2], int dim, struct rules to[2], uint64_t *row)
 {
+	bool counts = dim > EQUIV_FAMILY && dim != EQUIV_KNOWN && dim != EQUIV_TO_KNOWN, named = false;
 	size_t bit = 0;
 
 	for (int s = 0; s < 2; s++) {
@@ -107,8 +154,10 @@ static void keep(const struct walk *w, const struct rules from[2], int dim, stru
 				continue;
 			row[bit / 64] |= UINT64_C(1) << (bit % 64);
 			to[s].v[to[s].n++] = from[s].v[i];
+			named = named || (counts && equiv_asks(from[s].v[i], dim));
 		}
 	}
+	return named;
 }
 
 static int walk(struct walk *w, const struct rules now[2], int dim);
@@ -119,12 +168,19 @@ static int walk_class(struct walk *w, const struct rules now[2], int dim, struct
 	int r;
 
 	memset(row, 0, seen->words * sizeof(*row));
-	keep(w, now, dim, next, row);
-	/* Which dimension matters to the defaults: those of direction and loopback are never merged. */
-	if (dim > EQUIV_KIND && seen_before(seen, row))
+	w->asked += keep(w, now, dim, next, row);
+	if (!w->ret->equal && w->asked > w->best_asked)
+		return 0;
+	/* Direction and loopback matter to the defaults, the family to the addresses: classes of these are never merged. */
+	if (dim > EQUIV_FAMILY && seen_before(seen, row))
 		return 0;
 	r = remember(seen, row);
 	return r ? r : walk(w, next, dim + 1);
+}
+
+static bool in_turn(const struct equiv_classes *c, size_t i, int dim, unsigned turn)
+{
+	return rank(dim, c->v[i].number) == turn;
 }
 
 static int walk_dim(struct walk *w, const struct rules now[2], int dim)
@@ -137,12 +193,16 @@ static int walk_dim(struct walk *w, const struct rules now[2], int dim)
 	struct equiv_classes c = {0};
 	int r = room && row ? equiv_classes_make(now[0].v, now[0].n, now[1].v, now[1].n, dim, &w->at, &c) : -ENOMEM;
 
-	for (size_t i = 0; !r && i < c.n; i++) {
+	for (size_t k = 0; !r && k < 3 * c.n; k++) {
 		struct equiv_point before = w->at;
+		unsigned asked = w->asked;
 
-		equiv_set(&c, i, dim, &w->at);
+		if (!in_turn(&c, k % c.n, dim, (unsigned)(k / c.n)))
+			continue;
+		equiv_set(&c, k % c.n, dim, &w->at);
 		r = walk_class(w, now, dim, next, &seen, row);
 		w->at = before;
+		w->asked = asked;
 	}
 	equiv_classes_done(&c);
 	free(seen.bits);
@@ -156,16 +216,6 @@ static int walk(struct walk *w, const struct rules now[2], int dim)
 	while (dim < EQUIV_DIMS && dim > EQUIV_KIND && !anybody_asks(l, dim))
 		dim++;
 	return dim == EQUIV_DIMS ? leaf(w) : walk_dim(w, l, dim);
-}
-
-/* The SSH ports stand before all rules. */
-static struct zt_rule ssh_rule(const struct zt_ruleset *rs)
-{
-	static struct zt_u32_range tcp = {6, 6};
-
-	return (struct zt_rule){
-		.dir = ZT_DIR_INGRESS,
-		.match = {.families = ZT_FAMILY_4 | ZT_FAMILY_6, .proto = {.v = &tcp, .n = 1}, .port = rs->ssh_ports}};
 }
 
 /* ---- the size of the whole space ---- */
@@ -207,7 +257,7 @@ static bool identical(const struct zt_ruleset *a, const struct zt_ruleset *b)
 
 int zt_ruleset_equiv(const struct zt_ruleset *a, const struct zt_ruleset *b, uint64_t budget, struct zt_equiv *ret)
 {
-	struct zt_rule ssh[2] = {ssh_rule(a), ssh_rule(b)};
+	struct zt_rule ssh[2] = {equiv_ssh_rule(a), equiv_ssh_rule(b)};
 	struct rules l[2] = {{0}, {0}};
 	struct walk w = {.rs = {a, b}, .at = equiv_start(), .budget = budget ? budget : 20000000, .ret = ret};
 	int r = all(a, &ssh[0], &l[0]) ?: all(b, &ssh[1], &l[1]);
@@ -219,9 +269,11 @@ int zt_ruleset_equiv(const struct zt_ruleset *a, const struct zt_ruleset *b, uin
 	ret->walked = w.walked;
 	free(l[0].v);
 	free(l[1].v);
-	if (r < 0)
-		return r;
 	if (ret->equal)
-		ret->flow = (struct zt_flow){0};
-	return 0;
+		return r;
+	ret->smallest = !r;
+	if (r == -E2BIG) /* there is one; a smaller may be left */
+		r = 0;
+	(void)differs(&w, &w.best, ret); /* it does */
+	return r;
 }

@@ -19,6 +19,15 @@ struct equiv_point equiv_start(void)
 					  {.cgroup = nowhere, .exe = nowhere, .parent = nowhere}}};
 }
 
+struct zt_rule equiv_ssh_rule(const struct zt_ruleset *rs)
+{
+	static struct zt_u32_range tcp = {6, 6};
+
+	return (struct zt_rule){
+		.dir = ZT_DIR_INGRESS,
+		.match = {.families = ZT_FAMILY_4 | ZT_FAMILY_6, .proto = {.v = &tcp, .n = 1}, .port = rs->ssh_ports}};
+}
+
 static bool blocks(const struct zt_rule *r)
 {
 	return r->verdict == ZT_DROP || r->verdict == ZT_REJECT;
@@ -160,8 +169,8 @@ bool equiv_asks(const struct zt_rule *r, int dim)
 	switch (d) {
 	case EQUIV_KIND:
 		return true;
-	case EQUIV_FAMILY:
-		return m->families != (ZT_FAMILY_4 | ZT_FAMILY_6);
+	case EQUIV_FAMILY: /* each has its own addresses */
+		return m->families != (ZT_FAMILY_4 | ZT_FAMILY_6) || m->src4.n || m->src6.n || m->dst4.n || m->dst6.n;
 	case EQUIV_SRC:
 		return m->src4.n || m->src6.n;
 	case EQUIV_DST:
@@ -170,6 +179,8 @@ bool equiv_asks(const struct zt_rule *r, int dim)
 		return m->proto.n || m->port.n;
 	case EQUIV_PORT:
 		return m->port.n;
+	case EQUIV_NAME:
+		return m->unix_names.n;
 	case EQUIV_WEEK:
 		return r->n_windows;
 	default:
@@ -206,6 +217,8 @@ bool equiv_matches(const struct zt_rule *r, int dim, const struct equiv_point *a
 		       (!m->port.n || zt_proto_has_ports(at->proto));
 	case EQUIV_PORT:
 		return !m->port.n || zt_u32_ranges_has(&m->port, at->port);
+	case EQUIV_NAME:
+		return zt_unix_names_has(&m->unix_names, at->name);
 	case EQUIV_WEEK:
 		return week_ok(r, at->week);
 	default:
@@ -306,6 +319,10 @@ static int add_rule(struct equiv_classes *c, const struct zt_rule *r, int dim, c
 		return add_ranges(c, &r->match.proto, 255);
 	case EQUIV_PORT:
 		return add_ranges(c, &r->match.port, 65535);
+	case EQUIV_NAME:
+		for (size_t i = 0; !e && i < r->match.unix_names.n; i++)
+			e = add(c, (struct equiv_value){.text = r->match.unix_names.v[i]});
+		return e;
 	case EQUIV_WEEK:
 		for (size_t i = 0; !e && i < r->n_windows; i++)
 			e = add_number(c, r->windows[i].start, 604799) ?: add_number(c, r->windows[i].end, 604799);
@@ -332,16 +349,18 @@ static int first_values(struct equiv_classes *c, int dim, const struct equiv_poi
 	int d = dim, of = side(&d), r = 0;
 
 	switch (d) {
-	case EQUIV_KIND: /* out to elsewhere, out to a local process, in from elsewhere, forwarded */
-		for (uint64_t i = 0; !r && i < 4; i++)
-			r = add_number(c, i, 3);
+	case EQUIV_KIND: /* out to elsewhere, out to a local process, in from elsewhere, forwarded, to a Unix socket */
+		for (uint64_t i = 0; !r && i < 5; i++)
+			r = add_number(c, i, 4);
 		return r;
 	case EQUIV_FAMILY:
 		return add_number(c, 4, 6) ?: add_number(c, 6, 6);
 	case EQUIV_KNOWN: /* a sender when it leaves; a receiver here when it stays, or when it arrives */
 		if (of ? at->dir == ZT_DIR_FORWARD || (at->dir == ZT_DIR_EGRESS && !at->loopback)
-		       : at->dir != ZT_DIR_EGRESS)
+		       : at->dir != ZT_DIR_EGRESS && at->dir != ZT_DIR_UNIX)
 			return add_number(c, EQUIV_NOBODY, 2);
+		if (!of && at->dir == ZT_DIR_UNIX) /* it is always some process that connects */
+			return add_number(c, EQUIV_UNKNOWN, 2) ?: add_number(c, EQUIV_PROCESS, 2);
 		return add_number(c, EQUIV_NOBODY, 2) ?: add_number(c, EQUIV_UNKNOWN, 2) ?: add_number(c, EQUIV_PROCESS, 2);
 	case EQUIV_CGROUP:
 	case EQUIV_EXE:
@@ -401,7 +420,7 @@ static void set_group(const struct equiv_classes *c, size_t i, struct equiv_proc
 static void set_kind(uint64_t kind, struct equiv_point *at)
 {
 	at->loopback = kind == 1;
-	at->dir = kind <= 1 ? ZT_DIR_EGRESS : kind == 2 ? ZT_DIR_INGRESS : ZT_DIR_FORWARD;
+	at->dir = kind <= 1 ? ZT_DIR_EGRESS : kind == 2 ? ZT_DIR_INGRESS : kind == 3 ? ZT_DIR_FORWARD : ZT_DIR_UNIX;
 }
 
 static void set_process(const struct equiv_classes *c, size_t i, int dim, struct equiv_process *p)
@@ -459,6 +478,9 @@ void equiv_set(const struct equiv_classes *c, size_t i, int dim, struct equiv_po
 	case EQUIV_PORT:
 		at->port = (uint16_t)v->number;
 		break;
+	case EQUIV_NAME:
+		at->name = v->text;
+		break;
 	case EQUIV_WEEK:
 		at->week = (uint32_t)v->number;
 		break;
@@ -493,12 +515,12 @@ static zt_usec moment(const struct equiv_point *at)
 
 void equiv_flow(const struct equiv_point *at, struct zt_flow *f, struct zt_actor *sender, struct zt_actor *receiver)
 {
-	bool egress = at->dir == ZT_DIR_EGRESS;
+	bool here = at->dir == ZT_DIR_EGRESS || at->dir == ZT_DIR_UNIX;
 
 	actor(&at->p[0], sender);
 	actor(&at->p[1], receiver);
 	*f = (struct zt_flow){.dir = at->dir,
-			      .owned = egress && at->p[0].known != EQUIV_NOBODY,
+			      .owned = here && at->p[0].known != EQUIV_NOBODY,
 			      .uid = at->p[0].uid,
 			      .gid = at->p[0].gid,
 			      .cgroup_path = at->p[0].cgroup,
@@ -507,9 +529,16 @@ void equiv_flow(const struct equiv_point *at, struct zt_flow *f, struct zt_actor
 			      .dst = at->dst,
 			      .proto = at->proto,
 			      .port = at->port,
+			      .unix_name = at->dir == ZT_DIR_UNIX ? at->name : NULL,
 			      .at = moment(at),
 			      .sender = sender,
 			      .receiver = at->p[1].known == EQUIV_NOBODY ? NULL : receiver};
+	if (at->dir == ZT_DIR_UNIX) {
+		f->proto = 0;
+		f->port = 0;
+		f->src = f->dst = (struct zt_addr){0};
+		return;
+	}
 	if (!f->src.family)
 		f->src.family = at->family;
 	if (!f->dst.family)

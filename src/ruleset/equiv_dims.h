@@ -4,7 +4,7 @@
 #include "ruleset/label.h"
 
 enum {
-	EQUIV_KIND, /* where it goes: to elsewhere, to a local process, from elsewhere, forwarded; SSH or not; owned or not */
+	EQUIV_KIND, /* where it goes: to elsewhere, to a local process, from elsewhere, forwarded, to a Unix socket; SSH or not; owned or not */
 	EQUIV_FAMILY,
 	EQUIV_KNOWN,
 	EQUIV_UID,
@@ -22,6 +22,7 @@ enum {
 	EQUIV_DST,
 	EQUIV_PROTO,
 	EQUIV_PORT,
+	EQUIV_NAME, /* of a Unix socket */
 	EQUIV_WEEK,
 	EQUIV_EXPIRY,
 	EQUIV_DIMS
@@ -44,8 +45,9 @@ struct equiv_point { /* one class, by a representative of each dimension */
 	struct zt_addr src, dst;
 	uint8_t proto;
 	uint16_t port;
-	uint32_t week; /* seconds since Monday 00:00 UTC */
-	zt_usec time;  /* for expiry */
+	const char *name; /* NULL: none that a policy could say */
+	uint32_t week;	  /* seconds since Monday 00:00 UTC */
+	zt_usec time;	  /* for expiry */
 };
 struct equiv_value {
 	uint64_t number;
@@ -58,7 +60,8 @@ struct equiv_classes {
 };
 
 struct equiv_point equiv_start(void);
-bool equiv_asks(const struct zt_rule *r, int dim); /* does the rule constrain the dimension at all? */
+struct zt_rule equiv_ssh_rule(const struct zt_ruleset *rs); /* the SSH ports stand before all rules; borrows */
+bool equiv_asks(const struct zt_rule *r, int dim);	    /* does the rule constrain the dimension at all? */
 bool equiv_matches(const struct zt_rule *r, int dim, const struct equiv_point *at);
 int equiv_classes_make(const struct zt_rule *const *a, size_t n, const struct zt_rule *const *b, size_t m, int dim,
 		       const struct equiv_point *at, struct equiv_classes *ret);

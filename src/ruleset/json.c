@@ -63,6 +63,18 @@ json_t *zt_json_cgroups(const struct zt_cgroup *v, size_t n)
 	return a;
 }
 
+static json_t *names_out(const struct zt_unix_names *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < l->n; i++)
+		if (json_array_append_new(a, json_string(l->v[i])) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	return a;
+}
+
 static json_t *windows_out(const struct zt_rule *r)
 {
 	json_t *a = json_array();
@@ -94,7 +106,7 @@ static int match_out(json_t *o, const struct zt_match *m)
 	       zt_json_put_list(o, "cgroup", zt_json_cgroups(m->cgroups, m->n_cgroups)) ?: zt_json_put_list(o, "src4", addrs_out(&m->src4)) ?:
 	       zt_json_put_list(o, "src6", addrs_out(&m->src6)) ?: zt_json_put_list(o, "dst4", addrs_out(&m->dst4)) ?:
 	       zt_json_put_list(o, "dst6", addrs_out(&m->dst6)) ?: zt_json_put_list(o, "protocol", zt_json_numbers(&m->proto)) ?:
-	       zt_json_put_list(o, "port", zt_json_numbers(&m->port));
+	       zt_json_put_list(o, "port", zt_json_numbers(&m->port)) ?: zt_json_put_list(o, "unix", names_out(&m->unix_names));
 }
 
 static json_t *rule_out(const struct zt_rule *r)
@@ -123,11 +135,18 @@ static json_t *rule_out(const struct zt_rule *r)
 
 static json_t *settings_out(const struct zt_settings *s)
 {
-	return json_pack("{s:[i,i,i], s:i, s:i, s:i, s:b, s:b, s:b, s:s, s:i, s:i}", "default", s->def[0], s->def[1],
-			 s->def[2], "mode", s->mode, "block", s->block, "loopback", s->loopback, "log_blocked",
-			 s->log_blocked, "preserve_ssh", s->preserve_ssh, "preserve_established",
-			 s->preserve_established, "log_prefix", s->log_prefix, "log_limit", (int)s->log_limit,
-			 "log_limit_per", (int)s->log_limit_per);
+	json_t *o = json_pack("{s:[i,i,i], s:i, s:i, s:i, s:b, s:b, s:b, s:s, s:i, s:i}", "default", s->def[0],
+			      s->def[1], s->def[2], "mode", s->mode, "block", s->block, "loopback", s->loopback,
+			      "log_blocked", s->log_blocked, "preserve_ssh", s->preserve_ssh, "preserve_established",
+			      s->preserve_established, "log_prefix", s->log_prefix, "log_limit", (int)s->log_limit,
+			      "log_limit_per", (int)s->log_limit_per);
+
+	if (o && ((s->mark_mask && json_object_set_new(o, "mark_mask", json_integer(s->mark_mask)) < 0) ||
+		  (s->socket_passing && json_object_set_new(o, "socket_passing", json_true()) < 0))) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
 }
 
 int zt_ruleset_to_json(const struct zt_ruleset *rs, json_t **ret)
@@ -220,8 +239,8 @@ int zt_json_cgroups_in(const json_t *a, struct zt_cgroup **ret, size_t *ret_n)
 /* A list that is empty, no list, or under a key we do not know would silently mean "everything". */
 static bool rule_keys_ok(json_t *o)
 {
-	static const char *const lists[] = {"uid",  "gid",  "cgroup",	"src4", "src6",
-					    "dst4", "dst6", "protocol", "port", "windows"};
+	static const char *const lists[] = {"uid",  "gid",	"cgroup", "src4",    "src6", "dst4",
+					    "dst6", "protocol", "port",	  "windows", "unix"};
 	static const char *const others[] = {"id",	 "part",     "direction", "verdict", "log",
 					     "families", "file",     "line",	  "from",    "to",
 					     "expires",	 "priority", "sender",	  "receiver"};
@@ -241,6 +260,20 @@ static bool rule_keys_ok(json_t *o)
 	return true;
 }
 
+static int names_in(const json_t *a, struct zt_unix_names *ret)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < json_array_size(a); i++) {
+		const char *text = json_string_value(json_array_get(a, i));
+
+		if (!text || !zt_unix_name_valid(text) || i == ZT_UNIX_NAMES_MAX)
+			return -EINVAL;
+		e = zt_unix_names_add(ret, text);
+	}
+	return e;
+}
+
 static int match_in(const json_t *o, struct zt_match *m)
 {
 	json_int_t families = json_integer_value(json_object_get(o, "families"));
@@ -252,7 +285,7 @@ static int match_in(const json_t *o, struct zt_match *m)
 	       zt_json_cgroups_in(json_object_get(o, "cgroup"), &m->cgroups, &m->n_cgroups) ?: addrs_in(json_object_get(o, "src4"), 4, &m->src4) ?:
 	       addrs_in(json_object_get(o, "src6"), 6, &m->src6) ?: addrs_in(json_object_get(o, "dst4"), 4, &m->dst4) ?:
 	       addrs_in(json_object_get(o, "dst6"), 6, &m->dst6) ?: zt_json_numbers_in(json_object_get(o, "protocol"), 255, &m->proto) ?:
-	       zt_json_numbers_in(json_object_get(o, "port"), 65535, &m->port);
+	       zt_json_numbers_in(json_object_get(o, "port"), 65535, &m->port) ?: names_in(json_object_get(o, "unix"), &m->unix_names);
 }
 
 static int windows_in(const json_t *a, struct zt_rule *r)
@@ -350,11 +383,21 @@ static int bool_in(const json_t *o, const char *key, bool *ret)
 	return json_is_boolean(v) ? 0 : -EINVAL;
 }
 
+/* Unix sockets have names and nothing else; nobody else has. */
+static bool unix_only(const struct zt_rule *r)
+{
+	const struct zt_match *m = &r->match;
+
+	return r->dir == ZT_DIR_UNIX ? m->families == (ZT_FAMILY_4 | ZT_FAMILY_6) && !m->src4.n && !m->src6.n &&
+					       !m->dst4.n && !m->dst6.n && !m->proto.n && !m->port.n
+				     : !m->unix_names.n;
+}
+
 static int rule_in(json_t *o, const struct zt_ruleset *rs, struct zt_rule *r)
 {
 	int dir = 0, verdict = 0, e = rule_keys_ok(o) ? string_in(o, "id", &r->id) : -EINVAL;
 
-	e = e ?: word_in(o, "direction", direction_at, 3, &dir) ?: word_in(o, "verdict", verdict_at, 4, &verdict);
+	e = e ?: word_in(o, "direction", direction_at, 4, &dir) ?: word_in(o, "verdict", verdict_at, 4, &verdict);
 	if (e < 0 || !valid_id(r->id) || json_integer_value(json_object_get(o, "expires")) < 0)
 		return e ?: -EINVAL;
 	r->dir = (enum zt_direction)dir;
@@ -363,6 +406,8 @@ static int rule_in(json_t *o, const struct zt_ruleset *rs, struct zt_rule *r)
 	r->expires = (zt_usec)json_integer_value(json_object_get(o, "expires"));
 	e = u32_in(o, "part", &r->part) ?: u32_in(o, "file", &r->file) ?: u32_in(o, "line", &r->line) ?: bool_in(o, "log", &r->log);
 	e = e ?: match_in(o, &r->match) ?: zt_subject_at(o, "sender", rs, &r->match.from) ?: zt_subject_at(o, "receiver", rs, &r->match.to);
+	if (!e && !unix_only(r))
+		e = -EINVAL;
 	return e ?: windows_in(json_object_get(o, "windows"), r) ?: string_in(o, "from", &r->from_text) ?:
 	       string_in(o, "to", &r->to_text);
 }
@@ -381,14 +426,17 @@ static int number_in(const json_t *o, const char *key, int max, int *ret)
 static int settings_in(const json_t *o, struct zt_settings *s)
 {
 	const json_t *def = json_object_get(o, "default");
+	json_int_t mask = json_integer_value(json_object_get(o, "mark_mask"));
 	int mode = 0, block = 0, loopback = 0, limit = 0, per = 0, e;
 
 	e = number_in(o, "mode", 1, &mode) ?: number_in(o, "block", 1, &block) ?: number_in(o, "loopback", 2, &loopback) ?:
 	    number_in(o, "log_limit", 1000000, &limit) ?: number_in(o, "log_limit_per", 3, &per) ?: string_in(o, "log_prefix", &s->log_prefix);
 	e = e ?: bool_in(o, "log_blocked", &s->log_blocked) ?: bool_in(o, "preserve_ssh", &s->preserve_ssh) ?:
 	    bool_in(o, "preserve_established", &s->preserve_established);
-	if (e < 0 || json_array_size(def) != 3 || !valid_prefix(s->log_prefix))
+	if (e < 0 || json_array_size(def) != 3 || !valid_prefix(s->log_prefix) || (mask && !zt_mark_mask_valid(mask)))
 		return e ?: -EINVAL;
+	s->mark_mask = (uint32_t)mask;
+	s->socket_passing = json_is_true(json_object_get(o, "socket_passing"));
 	for (size_t i = 0; i < 3; i++) {
 		json_int_t v = json_integer_value(json_array_get(def, i));
 

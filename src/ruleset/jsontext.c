@@ -8,37 +8,10 @@
 
 /* The bytes of zt_ruleset_to_json(), written straight out: 100,000 rules as a tree of objects cost a second and 300 MiB. */
 
-static void put_escape(struct zt_strbuf *out, unsigned char c)
-{
-	static const char letters[] = "\b\f\n\r\t\"\\", names[] = "bfnrt\"\\";
-	const char *at = c ? strchr(letters, c) : NULL;
-
-	if (at)
-		zt_strbuf_add(out, (char[]){'\\', names[at - letters]}, 2);
-	else
-		zt_strbuf_printf(out, "\\u%04X", c);
-}
-
-static void put_string(struct zt_strbuf *out, const char *s)
-{
-	zt_strbuf_char(out, '"');
-	while (*s) {
-		size_t n = 0;
-
-		while (s[n] && (unsigned char)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\')
-			n++;
-		zt_strbuf_add(out, s, n);
-		s += n;
-		if (*s)
-			put_escape(out, (unsigned char)*s++);
-	}
-	zt_strbuf_char(out, '"');
-}
-
 static void put_text(struct zt_strbuf *out, const char *key, const char *s)
 {
 	zt_strbuf_str(out, key);
-	put_string(out, s);
+	zt_strbuf_json(out, s);
 }
 
 /* Names of files are whatever the file system holds, JSON is UTF-8. */
@@ -141,6 +114,10 @@ static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
 	put_addrs(out, ",\"dst6\":", &m->dst6);
 	put_numbers(out, ",\"protocol\":", &m->proto);
 	put_numbers(out, ",\"port\":", &m->port);
+	for (size_t i = 0; i < m->unix_names.n; i++)
+		put_text(out, i ? "," : ",\"unix\":[", m->unix_names.v[i]);
+	if (m->unix_names.n)
+		zt_strbuf_char(out, ']');
 	if (m->from)
 		put_number(out, ",\"sender\":", m->from->index);
 	if (m->to)
@@ -165,6 +142,10 @@ static void put_settings(struct zt_strbuf *out, const struct zt_settings *s)
 	put_text(out, ",\"log_prefix\":", s->log_prefix);
 	put_number(out, ",\"log_limit\":", (int)s->log_limit);
 	put_number(out, ",\"log_limit_per\":", (int)s->log_limit_per);
+	if (s->mark_mask)
+		put_number(out, ",\"mark_mask\":", s->mark_mask);
+	if (s->socket_passing)
+		put_bool(out, ",\"socket_passing\":", true);
 	zt_strbuf_char(out, '}');
 }
 

@@ -9,6 +9,7 @@
  *   label 1  known, and none of the subjects
  *   label 2… the other sets, numbered in the order of their bits
  */
+#include "identity/identity.h"
 #include "ruleset/ruleset.h"
 
 enum { ZT_SET_WORDS = ZT_SUBJECTS_MAX / 64, ZT_LABELS_MAX = 65535, ZT_LABEL_UNKNOWN = 0, ZT_LABEL_NONE = 1 };
@@ -70,3 +71,7 @@ enum zt_subject_miss {
 };
 enum zt_subject_miss zt_subject_miss(const struct zt_subject *s, const struct zt_actor *a);
 bool zt_subject_match(const struct zt_subject *s, const struct zt_actor *a);
+/* A running process as the kernel programs see it; cgroup is left out. parent may be NULL. Borrows p's groups. */
+struct zt_actor zt_actor_of(const struct zt_process *p, const struct zt_process *parent, const struct zt_ruleset *rs);
+/* Has its program a file, or does no rule ask for programs, so that this does not count (rs NULL: some do)? */
+bool zt_actor_told(const struct zt_actor *a, const struct zt_ruleset *rs);

@@ -72,7 +72,8 @@ static bool compare(struct lint *l, const struct zt_rule *early, const struct zt
 	char name[128];
 
 	l->comparisons++;
-	if (early->dir != late->dir || early->n_windows || early->expires || !strcmp(early->id, late->id))
+	if (early->dir != late->dir || zt_rule_follows(late) || early->n_windows || early->expires ||
+	    !strcmp(early->id, late->id))
 		return false;
 	if (zt_match_contains(&early->match, &late->match)) {
 		name_part(l->rs, late, name);
@@ -142,14 +143,28 @@ static int pairs(struct lint *l)
 }
 
 /* ---- single rules ---- */
+static bool all_numbers(const struct zt_u32_ranges *l, uint32_t lo, uint32_t hi)
+{
+	return !l->n || zt_u32_ranges_contain(l, &(struct zt_u32_ranges){.v = &(struct zt_u32_range){lo, hi}, .n = 1});
+}
+
+static bool all_addresses(const struct zt_match *m, uint8_t family, const struct zt_addr_ranges *l)
+{
+	struct zt_addr_range all = {.lo = {.family = family}, .hi = {.family = family}};
+
+	memset(all.hi.b, 0xff, family == 4 ? 4 : 16);
+	return !(m->families & (family == 4 ? ZT_FAMILY_4 : ZT_FAMILY_6)) || !l->n ||
+	       zt_addr_ranges_contain(l, &(struct zt_addr_ranges){.v = &all, .n = 1});
+}
+
 static bool any_dst(const struct zt_match *m)
 {
-	return (!(m->families & ZT_FAMILY_4) || !m->dst4.n) && (!(m->families & ZT_FAMILY_6) || !m->dst6.n);
+	return all_addresses(m, 4, &m->dst4) && all_addresses(m, 6, &m->dst6) && !m->to;
 }
 
 static bool any_src(const struct zt_match *m)
 {
-	return (!(m->families & ZT_FAMILY_4) || !m->src4.n) && (!(m->families & ZT_FAMILY_6) || !m->src6.n);
+	return all_addresses(m, 4, &m->src4) && all_addresses(m, 6, &m->src6);
 }
 
 /* A rule that allows on purpose a part of what the broad one allows anyway. */
@@ -167,7 +182,8 @@ static const struct zt_rule *made_pointless(const struct zt_ruleset *rs, const s
 
 static bool any_sender(const struct zt_rule *r)
 {
-	return !r->match.uid.n && !r->match.gid.n && !r->match.n_cgroups;
+	return all_numbers(&r->match.uid, 0, UINT32_MAX - 1) && all_numbers(&r->match.gid, 0, UINT32_MAX - 1) &&
+	       !r->match.n_cgroups && !r->match.from;
 }
 
 static void broad(struct lint *l, const struct zt_rule *r)
@@ -177,8 +193,9 @@ static void broad(struct lint *l, const struct zt_rule *r)
 	struct zt_span span = span_of(l->rs, r);
 	const struct zt_rule *other;
 
-	if (r->verdict != ZT_ALLOW || m->port.n || (m->proto.n && !zt_u32_ranges_has(&m->proto, 6)) || !any_dst(m) ||
-	    !any_src(m) || (out && !any_sender(r)) || told(l, 2014, r))
+	if (r->dir == ZT_DIR_UNIX || r->verdict != ZT_ALLOW || !all_numbers(&m->port, 1, 65535) ||
+	    (m->proto.n && !zt_u32_ranges_has(&m->proto, 6)) || !any_dst(m) || !any_src(m) || (out && !any_sender(r)) ||
+	    told(l, 2014, r))
 		return;
 	other = made_pointless(l->rs, r);
 	if (other)

@@ -16,6 +16,7 @@ void zt_match_done(struct zt_match *m)
 	zt_addr_ranges_done(&m->src6);
 	zt_addr_ranges_done(&m->dst4);
 	zt_addr_ranges_done(&m->dst6);
+	zt_unix_names_done(&m->unix_names);
 	*m = (struct zt_match){0};
 }
 
@@ -101,7 +102,8 @@ bool zt_match_eq(const struct zt_match *a, const struct zt_match *b)
 	       cgroups_eq(a, b) && zt_addr_ranges_eq(&a->src4, &b->src4) && zt_addr_ranges_eq(&a->src6, &b->src6) &&
 	       zt_addr_ranges_eq(&a->dst4, &b->dst4) && zt_addr_ranges_eq(&a->dst6, &b->dst6) &&
 	       zt_u32_ranges_eq(&a->proto, &b->proto) && zt_u32_ranges_eq(&a->port, &b->port) &&
-	       zt_subject_eq(a->from, b->from) && zt_subject_eq(a->to, b->to);
+	       zt_unix_names_eq(&a->unix_names, &b->unix_names) && zt_subject_eq(a->from, b->from) &&
+	       zt_subject_eq(a->to, b->to);
 }
 
 bool zt_match_overlap(const struct zt_match *a, const struct zt_match *b)
@@ -110,7 +112,8 @@ bool zt_match_overlap(const struct zt_match *a, const struct zt_match *b)
 
 	if (!numbers_overlap(&a->uid, &b->uid) || !numbers_overlap(&a->port, &b->port) ||
 	    !numbers_overlap(&a->proto, &b->proto) || !numbers_overlap(&a->gid, &b->gid) || !cgroups_overlap(a, b) ||
-	    !zt_subject_overlap(a->from, b->from) || !zt_subject_overlap(a->to, b->to))
+	    !zt_unix_names_overlap(&a->unix_names, &b->unix_names) || !zt_subject_overlap(a->from, b->from) ||
+	    !zt_subject_overlap(a->to, b->to))
 		return false;
 	return (both & ZT_FAMILY_4 && addrs_overlap(&a->src4, &b->src4) && addrs_overlap(&a->dst4, &b->dst4)) ||
 	       (both & ZT_FAMILY_6 && addrs_overlap(&a->src6, &b->src6) && addrs_overlap(&a->dst6, &b->dst6));
@@ -121,6 +124,7 @@ bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inne
 	if ((outer->families & inner->families) != inner->families || !numbers_contain(&outer->uid, &inner->uid) ||
 	    !numbers_contain(&outer->gid, &inner->gid) || !numbers_contain(&outer->proto, &inner->proto) ||
 	    !numbers_contain(&outer->port, &inner->port) || !cgroups_contain(outer, inner) ||
+	    !zt_unix_names_contain(&outer->unix_names, &inner->unix_names) ||
 	    !zt_subject_contains(outer->from, inner->from) || !zt_subject_contains(outer->to, inner->to))
 		return false;
 	if (inner->families & ZT_FAMILY_4 &&

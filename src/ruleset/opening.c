@@ -317,7 +317,22 @@ static int addrs_back(const struct ranges *l, uint8_t family, struct zt_addr_ran
 	return r;
 }
 
-static int paths_back(char *const *paths, size_t n, struct zt_cgroup **ret, size_t *ret_n)
+/* Flows know their control groups by path or by id. */
+static void identify(const struct zt_ruleset *rs, struct zt_cgroup *cg)
+{
+	for (size_t i = 0; i < rs->n_rules; i++)
+		for (size_t k = 0; k < rs->rules[i].match.n_cgroups; k++) {
+			const struct zt_cgroup *known = &rs->rules[i].match.cgroups[k];
+
+			if (known->id && !strcmp(known->path, cg->path)) {
+				cg->id = known->id;
+				cg->level = known->level;
+				return;
+			}
+		}
+}
+
+static int paths_back(const struct zt_ruleset *rs, char *const *paths, size_t n, struct zt_cgroup **ret, size_t *ret_n)
 {
 	if (!n)
 		return 0;
@@ -326,6 +341,7 @@ static int paths_back(char *const *paths, size_t n, struct zt_cgroup **ret, size
 		(*ret)[i].path = zt_strdup(paths[i]);
 		if (!(*ret)[i].path)
 			return -ENOMEM;
+		identify(rs, &(*ret)[i]);
 		*ret_n = i + 1;
 	}
 	return *ret ? 0 : -ENOMEM;
@@ -351,7 +367,7 @@ static int found(struct search *s, const struct box *b)
 	       addrs_back(&b->dim[SRC], b->family, b->family == 4 ? &m->src4 : &m->src6) ?:
 	       addrs_back(&b->dim[DST], b->family, b->family == 4 ? &m->dst4 : &m->dst6) ?:
 	       numbers_back(&b->dim[PROTO], 255, &m->proto) ?: numbers_back(&b->dim[PORT], 65535, &m->port) ?:
-	       paths_back(b->in, b->n_in, &m->cgroups, &m->n_cgroups) ?: paths_back(b->not_in, b->n_not, &x->not_in, &x->n_not_in);
+	       paths_back(s->rs, b->in, b->n_in, &m->cgroups, &m->n_cgroups) ?: paths_back(s->rs, b->not_in, b->n_not, &x->not_in, &x->n_not_in);
 }
 
 static int walk(struct search *s, const struct box *b, size_t i);
@@ -653,14 +669,34 @@ static int by_index(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+/* No more than the match itself: who at the ends is decided otherwise is not computed. */
+static int opens_unix(const struct zt_match *m, struct zt_opening *ret)
+{
+	struct zt_opened *o = zt_new(struct zt_opened, 1);
+	int r = o ? zt_match_copy(&o->match, m) : -ENOMEM;
+
+	if (r < 0) {
+		if (o)
+			opened_done(o);
+		free(o);
+		return r;
+	}
+	o->owned = true;
+	*ret = (struct zt_opening){.v = o, .n = 1, .cap = 1, .at_most = true};
+	return 0;
+}
+
 int zt_ruleset_opens(const struct zt_ruleset *rs, size_t at, enum zt_direction dir, const struct zt_match *m,
 		     zt_usec when, struct zt_opening *ret)
 {
 	struct zt_opening o = {.at_most = m->from || m->to};
 	struct search s = {.rs = rs, .dir = dir, .at = at, .when = when, .out = &o};
 	bool out = dir == ZT_DIR_EGRESS;
-	int r = part(&s, m, 4, out) ?: part(&s, m, 6, out);
+	int r;
 
+	if (dir == ZT_DIR_UNIX)
+		return opens_unix(m, ret);
+	r = part(&s, m, 4, out) ?: part(&s, m, 6, out);
 	if (!r && out) /* sockets without an owner: what the kernel itself sends */
 		r = part(&s, m, 4, false) ?: part(&s, m, 6, false);
 	if (r < 0) {

@@ -28,8 +28,9 @@ const char *zt_miss_name(enum zt_miss m)
 		[ZT_MISS_EXPIRED] = "expired",
 		[ZT_MISS_SENDER] = "sending process",
 		[ZT_MISS_RECEIVER] = "receiving process",
+		[ZT_MISS_UNIX_NAME] = "name of the Unix socket",
 	};
-	_Static_assert(ZT_ARRAY_SIZE(names) == ZT_MISS_RECEIVER + 1, "one name a reason");
+	_Static_assert(ZT_ARRAY_SIZE(names) == ZT_MISS_UNIX_NAME + 1, "one name a reason");
 
 	return names[m];
 }
@@ -123,6 +124,8 @@ enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f)
 	miss = subjects_miss(r, f);
 	if (miss)
 		return miss;
+	if (!zt_unix_names_has(&m->unix_names, f->unix_name))
+		return ZT_MISS_UNIX_NAME;
 	if (!(m->families & (family == 4 ? ZT_FAMILY_4 : ZT_FAMILY_6)))
 		return ZT_MISS_FAMILY;
 	if (!addr_ok(&m->src4, &m->src6, family, &f->src))
@@ -149,29 +152,54 @@ static enum zt_verdict soften(const struct zt_ruleset *rs, const struct zt_flow 
 
 static enum zt_verdict default_verdict(const struct zt_ruleset *rs, const struct zt_flow *f)
 {
-	if (rs->settings.def[f->dir] == ZT_DEFAULT_ALLOW)
+	if (f->dir == ZT_DIR_UNIX || rs->settings.def[f->dir] == ZT_DEFAULT_ALLOW)
 		return ZT_ALLOW;
 	if (rs->settings.mode == ZT_MODE_OBSERVE)
 		return ZT_OBSERVE;
 	return rs->settings.block == ZT_BLOCK_DROP ? ZT_DROP : ZT_REJECT;
 }
 
-void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret)
+/* What needs no rule. */
+static bool decided_before(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret)
 {
 	*ret = (struct zt_decision){.verdict = ZT_ALLOW, .by = ZT_BY_LOOPBACK};
 	if (f->loopback &&
 	    (f->dir == ZT_DIR_INGRESS || (f->dir == ZT_DIR_EGRESS && rs->settings.loopback == ZT_LOOPBACK_ALLOW)))
-		return;
+		return true;
 	ret->by = ZT_BY_SSH;
-	if (f->dir == ZT_DIR_INGRESS && f->proto == 6 && zt_u32_ranges_has(&rs->ssh_ports, f->port))
+	return f->dir == ZT_DIR_INGRESS && f->proto == 6 && zt_u32_ranges_has(&rs->ssh_ports, f->port);
+}
+
+/* rule NULL: none matches. */
+static void decided_by(const struct zt_ruleset *rs, const struct zt_flow *f, const struct zt_rule *rule,
+		       struct zt_decision *ret)
+{
+	*ret = (struct zt_decision){.verdict = soften(rs, f, rule ? rule->verdict : default_verdict(rs, f)),
+				    .by = rule ? ZT_BY_RULE : ZT_BY_DEFAULT,
+				    .rule = rule};
+}
+
+void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret)
+{
+	if (decided_before(rs, f, ret))
 		return;
 	for (size_t i = 0; i < rs->n_rules; i++)
 		if (zt_oracle_match(&rs->rules[i], f) == ZT_MISS_NONE) {
-			ret->by = ZT_BY_RULE;
-			ret->rule = &rs->rules[i];
-			ret->verdict = soften(rs, f, ret->rule->verdict);
+			decided_by(rs, f, &rs->rules[i], ret);
 			return;
 		}
-	ret->by = ZT_BY_DEFAULT;
-	ret->verdict = soften(rs, f, default_verdict(rs, f));
+	decided_by(rs, f, NULL, ret);
+}
+
+void zt_oracle_decide_among(const struct zt_ruleset *rs, const struct zt_flow *f, const uint32_t *rules, size_t n,
+			    struct zt_decision *ret)
+{
+	if (decided_before(rs, f, ret))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (zt_oracle_match(&rs->rules[rules[i]], f) == ZT_MISS_NONE) {
+			decided_by(rs, f, &rs->rules[rules[i]], ret);
+			return;
+		}
+	decided_by(rs, f, NULL, ret);
 }

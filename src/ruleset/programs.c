@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "identity/identity.h"
@@ -43,22 +44,41 @@ static int not_there(struct compile *c, const struct zt_policy_rule *pr, const s
 	return 0;
 }
 
+/* docs/architecture.md, "Scripts", says why it is so. */
+static int refuse_script(struct compile *c, const struct zt_policy_rule *pr, const struct zt_exe_ref *ref,
+			 const char *interpreter)
+{
+	ZT_FREE char *unit = NULL;
+
+	(void)zt_diag(
+		c->d, ZT_ERROR, 2103, &ref->span,
+		"rule \"%s\": \"%s\" is a script: the process that runs it is %s, which reads whatever file it is given",
+		pr->name, ref->path, interpreter);
+	if (zt_service_running(c->o->root, ref->path, &unit) == 0)
+		zt_diag_hint(c->d, "service: %s, which starts it, is told apart; or give it a user of its own", unit);
+	else
+		zt_diag_hint(c->d, "run it as a service and name that, or as a user of its own");
+	return -EINVAL;
+}
+
 static int refuse(struct compile *c, const struct zt_policy_rule *pr, const struct zt_exe_ref *ref, int error,
 		  const struct zt_exe_seen *seen)
 {
-	if (error == -ENOEXEC) {
-		(void)zt_diag(c->d, ZT_ERROR, 2103, &ref->span,
-			      "rule \"%s\": \"%s\" is a script: the process that runs it is %s", pr->name, ref->path,
-			      seen->interpreter);
-		zt_diag_hint(c->d,
-			     "other scripts run by %s would be let through as well; name a user or a service instead",
-			     seen->interpreter);
-		return -EINVAL;
-	}
+	if (error == -ENOEXEC && seen->interpreter[0])
+		return refuse_script(c, pr, ref, seen->interpreter);
 	if (error == -ENOMEM)
 		return error;
+	if (error == -EACCES && geteuid() != 0) {
+		(void)zt_diag(c->d, ZT_WARNING, 2135, &ref->span, "rule \"%s\": you may not look at the program \"%s\"",
+			      pr->name, ref->path);
+		zt_diag_hint(c->d, "as root, check says whether it can be enforced");
+		return 0;
+	}
 	(void)zt_diag(c->d, ZT_ERROR, 2104, &ref->span, "rule \"%s\": \"%s\" cannot be read as a program: %s", pr->name,
-		      ref->path, error == -EBUSY ? "it is being written to" : strerror(-error));
+		      ref->path,
+		      error == -EBUSY	  ? "it is being written to"
+		      : error == -ENOEXEC ? "it is neither ELF nor a script that names its interpreter"
+					  : strerror(-error));
 	zt_diag_hint(c->d, "exe: takes the path of a regular executable file");
 	return -EINVAL;
 }

@@ -105,7 +105,8 @@ static int copy_match(struct zt_match *dst, const struct zt_match *src)
 	r = zt_u32_ranges_copy(&dst->uid, &src->uid) ?: zt_u32_ranges_copy(&dst->gid, &src->gid);
 	r = r ?: zt_u32_ranges_copy(&dst->proto, &src->proto) ?: zt_u32_ranges_copy(&dst->port, &src->port);
 	r = r ?: zt_addr_ranges_copy(&dst->src4, &src->src4) ?: zt_addr_ranges_copy(&dst->src6, &src->src6);
-	return r ?: zt_addr_ranges_copy(&dst->dst4, &src->dst4) ?: zt_addr_ranges_copy(&dst->dst6, &src->dst6);
+	r = r ?: zt_addr_ranges_copy(&dst->dst4, &src->dst4) ?: zt_addr_ranges_copy(&dst->dst6, &src->dst6);
+	return r ?: zt_unix_names_copy(&dst->unix_names, &src->unix_names);
 }
 
 int zt_match_copy(struct zt_match *dst, const struct zt_match *src)
@@ -261,6 +262,8 @@ static void put_rule(struct zt_strbuf *out, const struct zt_rule *r)
 	put_addrs(out, 'D', &m->dst6);
 	put_numbers(out, 'p', &m->proto);
 	put_numbers(out, 't', &m->port);
+	for (size_t i = 0; i < m->unix_names.n; i++)
+		zt_strbuf_printf(out, "U%s,", m->unix_names.v[i]);
 	for (size_t i = 0; i < r->n_windows; i++)
 		zt_strbuf_printf(out, "w%u-%u", r->windows[i].start, r->windows[i].end);
 	if (r->expires)
@@ -278,11 +281,22 @@ int zt_ruleset_canonical(const struct zt_ruleset *rs, struct zt_strbuf *out)
 		s->def[0], s->def[1], s->def[2], s->mode, s->block, s->loopback, s->log_blocked, s->log_limit,
 		s->log_limit_per, s->preserve_ssh, s->preserve_established);
 	zt_strbuf_printf(out, "prefix %s\n", s->log_prefix);
+	if (s->mark_mask)
+		zt_strbuf_printf(out, "marks %08x\n", s->mark_mask);
+	if (s->socket_passing)
+		zt_strbuf_str(out, "sockets may be passed\n");
 	put_numbers(out, 'S', &rs->ssh_ports);
 	zt_strbuf_char(out, '\n');
 	for (size_t i = 0; i < rs->n_rules; i++)
 		put_rule(out, &rs->rules[i]);
 	return zt_strbuf_error(out);
+}
+
+bool zt_mark_mask_valid(int64_t mask)
+{
+	int64_t first = mask > 0 ? mask & -mask : 1, run = mask / first;
+
+	return mask > 0 && mask <= UINT32_MAX && run >= 15 && !(run & (run + 1)) && run >> 1 < first;
 }
 
 int zt_ruleset_rehash(struct zt_ruleset *rs)
@@ -293,6 +307,44 @@ int zt_ruleset_rehash(struct zt_ruleset *rs)
 	if (!r)
 		zt_sha256_hex(b.buf, b.len, rs->hash);
 	return r;
+}
+
+static bool has_subject(const struct zt_ruleset *rs, const struct zt_subject *s)
+{
+	for (size_t i = 0; i < rs->n_rules; i++)
+		if (rs->rules[i].match.from == s || rs->rules[i].match.to == s)
+			return true;
+	return false;
+}
+
+static void drop_subjects(struct zt_ruleset *rs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rs->n_subjects; i++)
+		if (has_subject(rs, rs->subjects[i])) {
+			rs->subjects[n] = rs->subjects[i];
+			rs->subjects[n]->index = (uint32_t)n;
+			n++;
+		} else {
+			zt_subject_done(rs->subjects[i]);
+			free(rs->subjects[i]);
+		}
+	rs->n_subjects = n;
+}
+
+int zt_ruleset_drop_unix(struct zt_ruleset *rs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < rs->n_rules; i++)
+		if (rs->rules[i].dir == ZT_DIR_UNIX)
+			rule_done(&rs->rules[i]);
+		else
+			rs->rules[n++] = rs->rules[i];
+	rs->n_rules = n;
+	drop_subjects(rs);
+	return zt_ruleset_rehash(rs);
 }
 
 bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b)

@@ -14,6 +14,8 @@
  *    traffic that arrives from other machines; where that host lies in 127.0.0.0/8 or ::1 it names local processes
  *    and becomes an egress rule for any sender. So the ingress default never vetoes a local flow, and an ingress rule for
  *    "any host" opens nothing to local processes;
+ *  - rules about Unix sockets are ZT_DIR_UNIX: a direction of its own, whose default allows. What such a rule names is closed to everybody
+ *    else by further rules that stand behind all others (unix.c), so that engines, oracle and proofs see nothing but rules;
  *  - deny becomes REJECT or DROP by settings.block; mode observe turns every deny/reject into OBSERVE.
  */
 #include "policy/policy.h"
@@ -70,6 +72,7 @@ struct zt_match {
 	/* A family that is in `families` with an empty list is not constrained in that family. */
 	struct zt_addr_ranges src4, src6, dst4, dst6;
 	struct zt_u32_ranges proto, port; /* port constrained implies proto is constrained to protocols with ports */
+	struct zt_unix_names unix_names;  /* of ZT_DIR_UNIX, which constrains no address, protocol and port */
 	/* Subjects of the sender and of the local receiver, borrowed from the ruleset; NULL = any. With a sender's subject uid and cgroups above
 	 * repeat it (so that overlap is seen), gid is empty. */
 	const struct zt_subject *from, *to;
@@ -115,8 +118,10 @@ struct zt_compile_options {
 	const char *cgroup_root;	       /* --cgroup bound put in front of every cgroup path, or NULL */
 	const struct zt_u32_ranges *ssh_ports; /* what was detected; NULL or empty = 22 */
 	bool offline;			       /* do not look cgroups and programs up (ids stay 0) */
+	bool no_unix; /* neither engine nor kernel knows Unix sockets: with unix: where-possible their rules are left out */
 	bool labels; /* the engine knows supplementary groups: a sender's group: becomes a subject instead of match.gid */
 	const char *root; /* where programs are looked up; NULL = this host */
+	zt_usec at;	  /* rules that expired before this moment are left out; 0 = none */
 };
 /* Policy to ruleset: order by (priority, file order), directions, verdicts, cgroup ids, hash. Cgroups that do not exist are a
  * warning (2xxx). The policy must outlive the ruleset only for `needs`. */
@@ -140,6 +145,10 @@ int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret);
  * generation, no texts. Two rulesets are the same policy iff these bytes are equal. hash is over them. */
 int zt_ruleset_canonical(const struct zt_ruleset *rs, struct zt_strbuf *out);
 int zt_ruleset_rehash(struct zt_ruleset *rs);
+/* Without the rules about Unix sockets, what zt_compile_options.no_unix leaves out, and the subjects that only they had; hashed anew. */
+int zt_ruleset_drop_unix(struct zt_ruleset *rs);
+/* One run of at least four bits with as many below but one: what settings.mark_mask may be. */
+bool zt_mark_mask_valid(int64_t mask);
 /* JSON, complete: what `-o json`, history and generation files hold; from_json(to_json(x)) has the same canonical bytes. */
 struct json_t;
 int zt_ruleset_to_json(const struct zt_ruleset *rs, struct json_t **ret);
@@ -153,6 +162,9 @@ bool zt_match_eq(const struct zt_match *a, const struct zt_match *b);
 bool zt_match_overlap(const struct zt_match *a, const struct zt_match *b); /* is there a flow in both? */
 bool zt_match_contains(const struct zt_match *outer, const struct zt_match *inner);
 bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b); /* all that canonical covers, seq apart */
+
+/* Does r follow from rules about Unix sockets, written by nobody? */
+bool zt_rule_follows(const struct zt_rule *r);
 
 /* ---- flows and the oracle ---- */
 struct zt_actor {   /* one process at an end of a flow */
@@ -176,7 +188,9 @@ struct zt_flow { /* the first packet of a flow */
 		dst; /* family 0 in src: unspecified (matches only rules that do not constrain it, or all when any) */
 	uint8_t proto;
 	uint16_t port; /* destination port; 0 where the protocol has none */
-	zt_usec at;    /* realtime, for schedule and expires */
+	const char *
+		unix_name; /* of ZT_DIR_UNIX: what the receiver's socket is bound to; NULL: no name that a policy could say */
+	zt_usec at;	   /* realtime, for schedule and expires */
 	/* For rules with subjects. NULL sender: uid, gid, cgroup above are all that is known of it, and its program is unknown.
 	 * NULL receiver: no local process receives (another host, or nobody listens). */
 	const struct zt_actor *sender, *receiver;
@@ -203,6 +217,7 @@ enum zt_miss { /* why an earlier rule did not match: the first condition that fa
 	       ZT_MISS_EXPIRED,
 	       ZT_MISS_SENDER,
 	       ZT_MISS_RECEIVER,
+	       ZT_MISS_UNIX_NAME,
 };
 struct zt_decision {
 	enum zt_verdict verdict;
@@ -211,9 +226,23 @@ struct zt_decision {
 };
 /* Plain, slow, obviously correct. */
 void zt_oracle_decide(const struct zt_ruleset *rs, const struct zt_flow *f, struct zt_decision *ret);
+/* The same where it is known that no rule but these can match: indices, ascending. */
+void zt_oracle_decide_among(const struct zt_ruleset *rs, const struct zt_flow *f, const uint32_t *rules, size_t n,
+			    struct zt_decision *ret);
 enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f); /* ZT_MISS_NONE = matches */
 const char *zt_miss_name(enum zt_miss m);					/* "user", "destination address", … */
 const char *zt_verdict_name(enum zt_verdict v);					/* "allow" "drop" "reject" "observe" */
+
+/* ---- tests of a policy ---- */
+struct zt_expectation {
+	const struct zt_policy_test *test;
+	struct zt_actor sender, receiver;
+	/* One flow; where the test names no address both families, to addresses no rule names by accident (RFC 5737, RFC 3849). */
+	struct zt_flow flow[2];
+	unsigned n_flows;
+};
+void zt_expectation_init(struct zt_expectation *e, const struct zt_policy_test *t); /* e stays where it is */
+bool zt_action_expects(enum zt_action expect, enum zt_verdict v);
 
 /* ---- what an edit would open ---- */
 struct zt_opened {  /* flows that are all newly allowed: those in match, and in none of the cgroups of not_in */
@@ -227,8 +256,8 @@ struct zt_opening {
 	size_t n, cap;
 	size_t *kept; /* rules (indices) that go on deciding parts of the match as they did: allowed anyway, or still denied */
 	size_t n_kept, cap_kept;
-	bool cut; /* there is more: the computation is bounded */
-	bool at_most; /* rules by subject are in it: who they decide for is not known here, so nothing is taken out for them */
+	bool cut;     /* there is more: the computation is bounded */
+	bool at_most; /* rules by subject, or about Unix sockets, are in it: who they decide for is not known here, so nothing is taken out for them */
 };
 /* The flows that an allow rule with this match would let through, put in front of rule index `at` (n_rules = at the end), and that are
  * blocked without it at that moment: the match, less what earlier rules decide, less what later rules or the default allow anyway.

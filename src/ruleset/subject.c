@@ -259,3 +259,35 @@ bool zt_subject_match(const struct zt_subject *s, const struct zt_actor *a)
 {
 	return zt_subject_miss(s, a) == ZT_SUBJECT_MATCH;
 }
+
+static struct zt_file_id file_of(const struct zt_process *p)
+{
+	if (p->exe_deleted)
+		return (struct zt_file_id){0};
+	return (struct zt_file_id){
+		.dev = p->exe_dev, .ino = p->exe_ino, .ctime_sec = p->exe_ctime_sec, .ctime_nsec = p->exe_ctime_nsec};
+}
+
+static bool programs_count(const struct zt_ruleset *rs)
+{
+	for (size_t i = 0; rs && i < rs->n_subjects; i++)
+		if (rs->subjects[i]->n_exes || rs->subjects[i]->n_parents)
+			return true;
+	return !rs;
+}
+
+bool zt_actor_told(const struct zt_actor *a, const struct zt_ruleset *rs)
+{
+	return a->exe.ino || !programs_count(rs);
+}
+
+struct zt_actor zt_actor_of(const struct zt_process *p, const struct zt_process *parent, const struct zt_ruleset *rs)
+{
+	struct zt_actor a = {
+		.uid = p->uid, .gid = p->gid, .groups = p->groups, .n_groups = p->n_groups, .exe = file_of(p)};
+
+	if (parent)
+		a.parent = file_of(parent);
+	a.known = p->pid && zt_actor_told(&a, rs);
+	return a;
+}

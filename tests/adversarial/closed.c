@@ -5,6 +5,7 @@
  * applying here. Killed in the middle of a swap: flood.c. Corrupt boot files: tests/e2e/boot.bats.
  */
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <jansson.h>
@@ -22,16 +23,19 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "bed.h"
+#include "engine/bpf/load.h"
 
 static char dir[64];	  /* a tmpfs of our own mount namespace */
 static char program[256]; /* zt-segment of this build */
+static char group[256];	  /* the cgroup of the test */
 
 /* zt-segment of the column's engine with a line of arguments, in the folder of the test; its exit status. */
 static int zt(const struct bed_column *c, const char *line)
 {
 	return bed_sh(
-		"cd %s && export ZT_TEST=1 NO_COLOR=1 ZT_IPTABLES_VARIANT=%s && timeout 60 %s --state-dir %s/state --engine %s %s",
-		dir, c->variant ? c->variant : "", program, dir, c->engine->name, line);
+		"cd %s && export ZT_TEST=1 NO_COLOR=1 ZT_IPTABLES_VARIANT=%s && timeout 60 %s --state-dir %s/state %s%s --engine %s %s",
+		dir, c->variant ? c->variant : "", program, dir, c->cgroup_wide ? "--cgroup " : "",
+		c->cgroup_wide ? group : "", c->engine->name, line);
 }
 
 static bool passes(struct bed *b, uint32_t uid)
@@ -91,31 +95,150 @@ static bool file_has(const char *name, const char *text)
 	return path && zt_file_read(path, 1 << 20, &data, &len) == 0 && strstr(data, text);
 }
 
+/* What somebody does to the rules of a column, and by what name the kernel tells of it; NULL: it does not. */
+static const char *stranger_flushes(const struct bed_column *c, const char **ret_named)
+{
+	*ret_named = NULL;
+	if (c->cgroup_wide)
+		return "rm -r /sys/fs/bpf/zt-segment/*";
+	if (!c->variant) {
+		*ret_named = "by stranger";
+		return "cp /usr/sbin/nft stranger; ./stranger flush ruleset";
+	}
+	if (!strcmp(c->variant, "legacy"))
+		return "iptables-legacy -F; ip6tables-legacy -F";
+	*ret_named = "by iptables";
+	return "iptables-nft -F; ip6tables-nft -F";
+}
+
+/* The watcher is running before the change comes: engines that are told of changes answer to one of our own first. */
+static bool watched(const struct bed_column *c, const char *flush, const char *until)
+{
+	return bed_sh("cd %s; export ZT_TEST=1; timeout 10 %s --state-dir %s/state --cgroup %s --engine %s drift --watch >watch.out 2>&1 </dev/null & "
+		      "for i in $(seq 100); do nft add table ip waiting; nft delete table ip waiting; grep -q . watch.out && break; "
+		      "[ %s = bpf ] && [ $i -gt 5 ] && break; sleep 0.05; done; %s; for i in $(seq 40); do grep -q '%s' watch.out && break; sleep 0.05; done; "
+		      "kill %%1 2>/dev/null; true",
+		      dir, program, dir, group, c->engine->name, c->engine->name, flush, until) == 0;
+}
+
 static void outside(struct bed *b, const struct bed_column *c)
 {
-	bool legacy = c->variant && !strcmp(c->variant, "legacy"), named;
-	const char *flush = !c->variant ? "cp /usr/sbin/nft stranger; ./stranger flush ruleset"
-			    : legacy	? "iptables-legacy -F; ip6tables-legacy -F"
-					: "iptables-nft -F; ip6tables-nft -F";
-	const char *who = legacy       ? "nft"
-			  : c->variant ? "iptables"
-				       : "stranger"; /* legacy: only the watcher's own trial is told */
-	bool ok = zt(c, "drift") == 0;
+	const char *named, *flush = stranger_flushes(c, &named),
+			   *told = named	    ? named
+				   : c->cgroup_wide ? "unknown"
+						    : "by nft";
+	bool ok = zt(c, "drift") == 0 && watched(c, flush, told);
 
-	/* The watcher is running before the change comes: it answers to one of our own first. */
-	ok = ok &&
-	     bed_sh("cd %s; export ZT_TEST=1; timeout 10 %s --state-dir %s/state --engine %s drift --watch >watch.out 2>&1 </dev/null & "
-		    "for i in $(seq 100); do nft add table ip waiting; nft delete table ip waiting; grep -q . watch.out && break; "
-		    "sleep 0.05; done; %s; for i in $(seq 40); do grep -q 'by %s' watch.out && break; sleep 0.05; done; kill %%1 2>/dev/null; true",
-		    dir, program, dir, c->engine->name, flush, who) == 0;
-	named = file_has("watch.out", c->variant ? "by iptables" : "by stranger");
 	cell(b, c, "1 outside", "rules flushed by another program: seen by drift", ok && zt(c, "drift") == 1, "yes");
-	cell(b, c, "1 outside", "rules flushed by another program: named by drift --watch", ok && named == !legacy,
-	     legacy ? "no: the kernel does not tell" : "yes");
+	cell(b, c, "1 outside", "rules flushed by another program: named by drift --watch",
+	     ok && (named ? file_has("watch.out", named) : !file_has("watch.out", "by iptables")) &&
+		     file_has("watch.out", told),
+	     named	      ? "yes"
+	     : c->cgroup_wide ? "told within a second, not by whom: the kernel does not tell"
+			      : "no: the kernel does not tell");
 	cell(b, c, "1 outside", "until then the denied user", passes(b, BED_DENIED),
 	     "passes: what root removes is gone");
 	ok = zt(c, "apply --force one.yaml") == 0 && zt(c, "drift") == 0;
 	cell(b, c, "1 outside", "apply puts it back", ok && as_it_was(b), "yes");
+}
+
+/* ---- row 38: damage in part ---- */
+static const struct damage {
+	const char *what;
+	const char *bpf, *nft;
+} damages[] = {
+	{"a part removed by another program", "rm /sys/fs/bpf/zt-segment/*/zt_egress",
+	 "nft flush chain inet zt_segment output"},
+	{"a program detached, or the table deleted",
+	 "for i in $(bpftool link show pinned $(ls -d /sys/fs/bpf/zt-segment/*/zt_connect4) | sed -n '1s/:.*//p'); do bpftool link detach id $i; done",
+	 "nft delete table inet zt_segment"},
+};
+
+static void damaged(struct bed *b, const struct bed_column *c)
+{
+	for (size_t i = 0; !c->variant && i < ZT_ARRAY_SIZE(damages); i++) {
+		const struct damage *k = &damages[i];
+		bool ok = zt(c, "drift") == 0 && bed_sh("%s", c->cgroup_wide ? k->bpf : k->nft) == 0, seen, said;
+
+		seen = zt(c, "drift") == 1;
+		said = zt(c, "status 2>&1 | grep -qi -e damaged -e 'not active' -e drift") == 0;
+		ok = ok && seen && said && zt(c, "apply --force one.yaml") == 0 && zt(c, "drift") == 0 && as_it_was(b);
+		cell(b, c, "38", k->what, ok, "drift and status tell it, apply puts it back");
+	}
+}
+
+/* ---- row 35: what is remembered of flows ---- */
+static unsigned remembered(void)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
+	struct zt_bpf_flow_key k, next;
+	unsigned n = 0;
+
+	if (bpf_live_open("default", &l) < 0)
+		return UINT32_MAX;
+	for (int r = bpf_map_get_next_key(l.map[MAP_FLOWS], NULL, &next); r == 0 && n < UINT32_MAX;
+	     r = bpf_map_get_next_key(l.map[MAP_FLOWS], &k, &next), n++)
+		k = next;
+	return n;
+}
+
+/* A datagram of the allowed user's to each port of the peer, over both families. */
+static bool fill_flows(int fd4, int fd6)
+{
+	struct bed_target to4, to6;
+	unsigned sent = 0;
+
+	(void)bed_target("10.99.0.2", 1, &to4); /* constants */
+	(void)bed_target("fd99::2", 1, &to6);
+	for (uint32_t port = 1; port < 65536; port++) {
+		bed_target_port(&to4, (uint16_t)port);
+		bed_target_port(&to6, (uint16_t)port);
+		sent += sendto(fd4, "x", 1, MSG_DONTWAIT, &to4.a.sa, to4.len) == 1;
+		sent += sendto(fd6, "x", 1, MSG_DONTWAIT, &to6.a.sa, to6.len) == 1;
+	}
+	return sent > 100000;
+}
+
+/* Does a datagram of the peer's from that port come in at ours? */
+static bool answers(struct bed *b, uint16_t from, uint16_t to)
+{
+	struct bed_craft k = {.src = "10.99.0.2", .dst = "10.99.0.1", .proto = 17, .sport = from, .port = to, .id = 7};
+	struct bed_packets p;
+	bool seen[8] = {false};
+
+	bed_forget(b);
+	if (bed_craft(&k, &p) < 0 || bed_frames(b, true, &p) < 0)
+		return false;
+	bed_collect(b, 40, seen, 8);
+	return seen[7];
+}
+
+static void many_flows(struct bed *b, const struct bed_column *c)
+{
+	struct bed_send s = {.uid = BED_ALLOWED, .gid = BED_ALLOWED};
+	struct sockaddr_in6 from = {.sin6_family = AF_INET, .sin6_port = htons(7350)};
+	ZT_CLOSE int fd4 = bed_socket_as(&s, AF_INET, SOCK_DGRAM, 0), fd6 = bed_socket_as(&s, AF_INET6, SOCK_DGRAM, 0);
+	struct bed_target newest;
+	bool ok, fresh, never;
+	unsigned n;
+
+	(void)bed_target("10.99.0.2", 7351, &newest); /* a constant */
+	if (!c->cgroup_wide) {
+		cell(b, c, "35", "130,000 flows of an allowed user", true, "see row 34");
+		return;
+	}
+	(void)bed_act_as(&s); /* no groups: cannot fail */
+	ok = bind(fd4, (struct sockaddr *)&from, sizeof(struct sockaddr_in)) == 0 && fill_flows(fd4, fd6);
+	ok = ok && sendto(fd4, "x", 1, 0, &newest.a.sa, newest.len) == 1;
+	bed_act_root();
+	n = remembered();
+	fresh = answers(b, 7351, 7350);
+	never = answers(b, 7351, 7352);
+	printf("# %s: %u flows are remembered\n", c->label, n);
+	cell(b, c, "35", "130,000 flows of an allowed user",
+	     ok && n > 30000 && n <= 65536 && fresh && !never && as_it_was(b),
+	     "bounded: the newest can be answered, nothing else comes in");
+	bed_forget_flows(b);
 }
 
 /* ---- row 34: connection tracking and floods ---- */
@@ -296,6 +419,18 @@ static void table_full(struct bed *b, const struct bed_column *c, const struct s
 	cell(b, c, "34", "table empty again", as_it_was(b) && new_session(b), "as before");
 }
 
+/* An engine that does without connection tracking has no such table; what it remembers of flows is row 35. */
+static void table_unused(struct bed *b, const struct bed_column *c, const struct session *s)
+{
+	static const char *const rows[] = {"table full of flows without an answer",
+					   "table full of answered flows: sessions that exist",
+					   "table full of answered flows: new flows", "table empty again"};
+	bool ok = goes_on(b, s) && tracked() == 0;
+
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(rows); i++)
+		cell(b, c, "34", rows[i], ok, "not used: nothing is tracked");
+}
+
 static void exhaustion(struct bed *b, const struct bed_column *c)
 {
 	unsigned long max = number_in("/proc/sys/net/netfilter/nf_conntrack_max");
@@ -308,7 +443,9 @@ static void exhaustion(struct bed *b, const struct bed_column *c)
 		bed_ok(b, false, "%s: row 34: no session can be opened", c->label);
 	} else {
 		floods(b, c, &s);
-		if (max && max <= 600000)
+		if (c->cgroup_wide)
+			table_unused(b, c, &s);
+		else if (max && max <= 600000)
 			table_full(b, c, &s, max);
 		else
 			bed_skip(b, "row 34, table full",
@@ -366,7 +503,8 @@ static bool all_json(char *text, bool *ret_program)
 
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"), n++) {
 		json_t *j = json_loads(line, 0, NULL);
-		const char *name = json_string_value(json_object_get(j, "program"));
+		const json_t *sender = json_object_get(j, "sender");
+		const char *name = json_string_value(json_object_get(sender ? sender : j, sender ? "name" : "program"));
 
 		*ret_program = *ret_program || (name && *name);
 		if (!j)
@@ -378,8 +516,7 @@ static bool all_json(char *text, bool *ret_program)
 
 static char *blocked(const struct bed_column *c, const char *options)
 {
-	ZT_FREE char *line =
-		zt_asprintf("blocked --follow --source nflog %s 2>/dev/null | head -n 3 >blocked.out; true", options);
+	ZT_FREE char *line = zt_asprintf("blocked --follow %s 2>/dev/null | head -n 3 >blocked.out; true", options);
 	ZT_FREE char *path = zt_asprintf("%s/blocked.out", dir), *text = NULL;
 	size_t len;
 
@@ -402,12 +539,68 @@ static void hostile_text(struct bed *b, const struct bed_column *c)
 	     "valid, the program is named");
 }
 
+/* ---- row 36: many denials, to hide one ---- */
+enum { HIDING = 20000, HIDDEN = 2667 };
+
+static bool counted(const struct bed_column *c, struct zt_counters *ret)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+
+	return c->engine->raise("default", &rs, NULL) == 0 && c->engine->counters(rs, ret) == 0;
+}
+
+static uint64_t more(const struct zt_count *after, const struct zt_count *before)
+{
+	return after->packets - before->packets;
+}
+
+static bool hide(uint32_t uid, unsigned n)
+{
+	struct bed_send s = {.uid = uid, .gid = uid};
+	ZT_CLOSE int fd = bed_socket_as(&s, AF_INET, SOCK_DGRAM, 0);
+	struct bed_target to;
+
+	(void)bed_target("10.99.0.2", 7777, &to); /* a constant */
+	(void)bed_act_as(&s);			  /* no groups: cannot fail */
+	for (unsigned i = 0; i < n; i++)
+		(void)!sendto(fd, "x", 1, MSG_DONTWAIT, &to.a.sa, to.len); /* it is denied */
+	bed_act_root();
+	return fd >= 0;
+}
+
+static void hidden(struct bed *b, const struct bed_column *c)
+{
+	struct zt_counters at[3] = {0};
+	uint64_t denied, told, kept;
+	bool ok = zt(c, "apply --force drop.yaml") == 0;
+
+	(void)usleep(1200000); /* longer than the limit's second, in which others were told */
+	ok = ok && counted(c, &at[0]) && hide(BED_DENIED, HIDING) && hide(HIDDEN, 1) && counted(c, &at[1]);
+	(void)usleep(1200000);
+	ok = ok && hide(HIDDEN, 1) && counted(c, &at[2]);
+	denied = more(&at[1].dropped[ZT_DIR_EGRESS], &at[0].dropped[ZT_DIR_EGRESS]);
+	told = more(&at[1].logged, &at[0].logged);
+	kept = more(&at[1].suppressed, &at[0].suppressed);
+	bed_ok(b, ok && denied >= HIDING + 1, "%s: %llu were denied, %llu told, %llu kept back", c->label,
+	       (unsigned long long)denied, (unsigned long long)told, (unsigned long long)kept);
+	cell(b, c, "36", "20,000 denials of one user to hide one of another",
+	     ok && denied == told + kept && told > 0 && kept > 0,
+	     "bounded by the limit of the log: denied = told + counted as kept back, exactly");
+	cell(b, c, "36", "another one, a second later", ok && more(&at[2].logged, &at[1].logged) == 1, "told");
+	for (int i = 0; i < 3; i++)
+		zt_counters_done(&at[i]);
+	(void)zt(c, "apply --force one.yaml");
+}
+
 static void run_column(struct bed *b, const struct bed_column *c)
 {
 	(void)bed_sh("rm -rf %s/state", dir);
 	disk(b, c);
 	outside(b, c);
+	damaged(b, c);
+	many_flows(b, c);
 	hostile_text(b, c);
+	hidden(b, c);
 	exhaustion(b, c);
 	bed_ok(b, zt(c, "flush") == 0 && passes(b, BED_DENIED), "%s: flush opens what was closed", c->label);
 }
@@ -436,6 +629,7 @@ static bool prepare(void)
 
 static void test(struct bed *b)
 {
+	(void)snprintf(group, sizeof(group), "%s", b->top);
 	if (!prepare())
 		bed_ok(b, false, "a disk of our own: %s", strerror(errno));
 	else

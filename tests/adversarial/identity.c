@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Whose packet is it? Ports taken over, flows older than the policy, sockets handed over, stolen, used after setuid, supplementary groups.
- * Without labels on sockets a socket belongs to whoever made it: what follows from that is measured here and published, not hidden.
+ * A socket belongs to whoever made it (netfilter) or uses it (bpf): what follows from that is measured here and published, not hidden.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -17,6 +17,12 @@
 #include "bed.h"
 
 #define MAKER "identity of the maker (documented)"
+#define SENDER "identity of the sender"
+
+static void act_as(uint32_t user)
+{
+	(void)bed_act_as(&(struct bed_send){.uid = user, .gid = user}); /* no groups: cannot fail */
+}
 
 static int wait_for(int fd, int msec)
 {
@@ -50,15 +56,28 @@ static int made_by(uint32_t uid, uint32_t gid, int type)
 	return fd < 0 || wait_for(fd, 400) ? -1 : fd;
 }
 
-static bool to_peer(int fd, uint16_t sport, uint16_t dport)
+/* Binds (false: it cannot be tried) and connects as user. */
+static bool to_peer_as(uint32_t user, int fd, uint16_t sport, uint16_t dport, bool *ret_connected)
 {
 	struct sockaddr_in from = {.sin_family = AF_INET, .sin_port = htons(sport)};
 	struct bed_target to;
 	int one = 1;
+	bool bound;
 
 	(void)bed_target("10.99.0.2", dport, &to); /* a constant */
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	return bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0 && connect(fd, &to.a.sa, to.len) == 0;
+	act_as(user);
+	bound = bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0;
+	*ret_connected = bound && connect(fd, &to.a.sa, to.len) == 0;
+	bed_act_root();
+	return bound;
+}
+
+static bool to_peer(int fd, uint16_t sport, uint16_t dport)
+{
+	bool connected;
+
+	return to_peer_as(BED_ALLOWED, fd, sport, dport, &connected) && connected;
 }
 
 static bool heard(int server, char what)
@@ -83,17 +102,21 @@ static void inherit_port(struct bed *b, const struct bed_column *c)
 {
 	ZT_CLOSE int server = peer_socket(b, SOCK_DGRAM, 7001), first = made_by(BED_ALLOWED, BED_ALLOWED, SOCK_DGRAM);
 	ZT_CLOSE int second = made_by(BED_DENIED, BED_DENIED, SOCK_DGRAM);
-	struct sockaddr_in from;
+	struct sockaddr_in from,
+		peer = {.sin_family = AF_INET, .sin_port = htons(7001), .sin_addr.s_addr = htonl(0x0a630002)};
 	socklen_t len = sizeof(from);
 	char x = 'a';
 	bool ok = server >= 0 && to_peer(first, 5555, 7001) && send(first, &x, 1, 0) == 1 &&
 		  recvfrom(server, &x, 1, 0, (struct sockaddr *)&from, &len) == 1 &&
 		  sendto(server, &x, 1, 0, (struct sockaddr *)&from, len) == 1 && recv(first, &x, 1, 0) == 1;
-	bool leak;
+	bool leak, connected;
 
 	zt_closep(&first);
-	ok = ok && to_peer(second, 5555, 7001);
+	ok = ok && to_peer_as(BED_DENIED, second, 5555, 7001, &connected);
+	act_as(BED_DENIED);
 	(void)send(second, "d", 1, 0);
+	(void)sendto(second, "d", 1, 0, (struct sockaddr *)&peer, sizeof(peer));
+	bed_act_root();
 	leak = heard(server, 'd');
 	outcome(b, c, "11", "source port of an established UDP flow taken over", ok && !leak,
 		leak ? "LEAKS" : "blocked");
@@ -181,11 +204,12 @@ static void send_as(uint32_t user, int fd, uint16_t port)
 	(void)fflush(stdout);
 	pid = fork();
 	if (!pid) {
+		bool connected;
 		int got;
 
 		(void)close(fd); /* only what is handed over counts */
 		got = become(user, user) ? take_over(pair[1]) : -1;
-		if (got >= 0 && (!port || to_peer(got, 0, port)))
+		if (got >= 0 && (!port || (to_peer_as(user, got, 0, port, &connected) && connected)))
 			(void)send(got, "h", 1, MSG_NOSIGNAL);
 		_exit(0);
 	}
@@ -221,17 +245,21 @@ static bool handed_arrives(struct bed *b, enum handed kind, uint32_t maker, uint
 static void handed_over(struct bed *b, const struct bed_column *c)
 {
 	for (int kind = 0; kind < N_HANDED; kind++) {
+		bool connected = kind == UDP_CONNECTED || kind == TCP_CONNECTED, judged = c->by_sender && !connected;
 		bool by_allowed = false, by_denied = true, ok;
 		char what[96];
 
 		ok = handed_arrives(b, (enum handed)kind, BED_ALLOWED, BED_DENIED, &by_allowed);
 		(void)snprintf(what, sizeof(what), "%s of an allowed user, used by a denied one", handed_names[kind]);
-		outcome(b, c, "13", what, ok && by_allowed, MAKER);
-		if (kind == UDP_CONNECTED || kind == TCP_CONNECTED)
+		outcome(b, c, "13", what, ok && by_allowed != judged,
+			judged		? "blocked: " SENDER
+			: !c->by_sender ? MAKER
+					: "identity of who connected it, status says so");
+		if (connected)
 			continue; /* a denied user has none that is connected */
 		ok = handed_arrives(b, (enum handed)kind, BED_DENIED, BED_ALLOWED, &by_denied);
 		(void)snprintf(what, sizeof(what), "%s of a denied user, used by an allowed one", handed_names[kind]);
-		outcome(b, c, "13", what, ok && !by_denied, "blocked: " MAKER);
+		outcome(b, c, "13", what, ok && by_denied == judged, judged ? "passes: " SENDER : "blocked: " MAKER);
 	}
 	bed_ok(b, bed_says_not_covered(c->engine, "handed over"),
 	       "%s: row 13, status says that sockets handed over are not covered", c->label);
@@ -320,9 +348,20 @@ static void late_setuid(struct bed *b, const struct bed_column *c)
 				.port = 7777};
 	bool arrived = true, ok = bed_arrives(b, &root, &arrived) == 0;
 
-	outcome(b, c, "17", "made by root, then setuid to an allowed user", ok && !arrived, "blocked: " MAKER);
+	outcome(b, c, "17", "made by root, then setuid to an allowed user", ok && arrived == c->by_sender,
+		c->by_sender ? "passes: " SENDER : "blocked: " MAKER);
 	ok = handed_arrives(b, UDP_UNCONNECTED, BED_ALLOWED, BED_DENIED, &arrived);
-	outcome(b, c, "17", "made by an allowed user, then setuid to a denied one", ok && arrived, MAKER);
+	outcome(b, c, "17", "made by an allowed user, then setuid to a denied one", ok && arrived != c->by_sender,
+		c->by_sender ? "blocked: " SENDER : MAKER);
+}
+
+/* Engines with labels get `group:` as a subject, as compile makes it; the others as a match of the primary group. */
+static int set_group(struct zt_ruleset *rs, bool labels, struct zt_match *m)
+{
+	struct zt_u32_range range = {3001, 3001};
+	struct zt_subject s = {.text = (char[]){"group"}, .gid = {.v = &range, .n = 1}};
+
+	return labels ? zt_ruleset_subject(rs, &s, &m->from) : zt_u32_ranges_add(&m->gid, 3001, 3001);
 }
 
 static int group_policy(struct bed *b, const struct bed_column *c, bool allow)
@@ -332,25 +371,33 @@ static int group_policy(struct bed *b, const struct bed_column *c, bool allow)
 	int r = bed_ruleset(&rs);
 
 	rule = r ? NULL : bed_rule(rs, "group", allow ? ZT_ALLOW : ZT_REJECT);
-	if (!rule || zt_u32_ranges_add(&rule->match.gid, 3001, 3001) < 0)
-		return -ENOMEM;
+	r = rule ? set_group(rs, c->engine->labels, &rule->match) : -ENOMEM;
+	if (r < 0)
+		return r;
 	rs->settings.def[ZT_DIR_EGRESS] = allow ? ZT_DEFAULT_DENY : ZT_DEFAULT_ALLOW;
 	return bed_apply(b, c->engine, rs);
 }
 
-/* Row 17: a member of a group by a supplementary group only: rules of the group do not mean it, allow and deny alike. */
+/* Row 17: a member of a group by a supplementary group only. Without labels rules of the group do not mean it, allow and deny alike. */
 static void supplementary(struct bed *b, const struct bed_column *c)
 {
 	struct bed_send s = {
 		.method = BED_UDP, .uid = 2002, .gid = 2002, .member = 3001, .dst = "10.99.0.2", .port = 7777};
-	bool arrived = true, ok = group_policy(b, c, true) == 0 && bed_arrives(b, &s, &arrived) == 0;
+	bool meant = c->engine->labels, arrived = !meant,
+	     ok = group_policy(b, c, true) == 0 && bed_arrives(b, &s, &arrived) == 0;
 
-	outcome(b, c, "17", "supplementary group of an allow rule", ok && !arrived, "not meant: blocked (documented)");
-	arrived = false;
+	outcome(b, c, "17", "supplementary group of an allow rule", ok && arrived == meant,
+		meant ? "meant: passes" : "not meant: blocked (documented)");
+	arrived = meant;
 	ok = group_policy(b, c, false) == 0 && bed_arrives(b, &s, &arrived) == 0;
-	outcome(b, c, "17", "supplementary group of a deny rule", ok && arrived, "not meant: passes (documented)");
-	bed_ok(b, bed_says_not_covered(c->engine, "supplementary"),
-	       "%s: row 17, status says that supplementary groups are not covered", c->label);
+	outcome(b, c, "17", "supplementary group of a deny rule", ok && arrived != meant,
+		meant ? "meant: blocked" : "not meant: passes (documented)");
+	s.member = 3002;
+	arrived = false;
+	ok = bed_arrives(b, &s, &arrived) == 0;
+	bed_ok(b, ok && arrived, "%s: row 17, a member of another group is not meant", c->label);
+	bed_ok(b, bed_says_not_covered(c->engine, "supplementary") != meant,
+	       "%s: row 17, status says whether supplementary groups are covered", c->label);
 }
 
 static void run_column(struct bed *b, const struct bed_column *c)

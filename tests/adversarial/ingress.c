@@ -90,18 +90,21 @@ static void shapes(struct bed *b, const struct bed_column *c)
 					 .port = OPEN,
 					 .decoy = CLOSED};
 		struct bed_craft closed = open;
+		/* What the engine does not read on it denies. */
+		bool unread = c->cgroup_wide && (k->shape == BED_S_CHAIN || k->shape == BED_S_CHAIN_2K);
 		bool got_open = false, got_closed = true, ok;
 
 		closed.port = CLOSED;
 		closed.decoy = OPEN; /* an overlap shows the open port first */
 		ok = arrives(b, &open, &got_open) && arrives(b, &closed, &got_closed);
-		bed_ok(b, ok && !got_closed && got_open == k->delivered,
+		bed_ok(b, ok && !got_closed && got_open == (k->delivered && !unread),
 		       "%s: row %s, %s from the peer, %s: closed port %s, open port %s", c->label, k->row,
 		       bed_shape_name(k->shape), k->v6 ? "IPv6" : "IPv4", got_closed ? "LEAKS" : "blocked",
 		       got_open ? "arrives" : "dropped too");
 		bed_publish("inbound", k->row, bed_shape_name(k->shape), k->v6 ? "IPv6" : "IPv4", c->label,
 			    got_closed ? "LEAKS"
 			    : got_open ? "as plain: judged by the port"
+			    : unread   ? "dropped for any port: more than 8 headers"
 				       : "dropped for any port");
 	}
 }
@@ -246,15 +249,30 @@ static int flow(void)
 	int fd = bed_socket_as(&s, AF_INET, SOCK_DGRAM, 0);
 
 	(void)bed_target("10.99.0.2", 7300, &to); /* a constant */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 ||
-	    sendto(fd, "x", 1, 0, &to.a.sa, to.len) != 1)
-		return -1;
+	(void)bed_act_as(&s);			  /* no groups: cannot fail */
+	if (fd >= 0 &&
+	    (bind(fd, (struct sockaddr *)&from, sizeof(from)) < 0 || sendto(fd, "x", 1, 0, &to.a.sa, to.len) != 1))
+		zt_closep(&fd);
+	bed_act_root();
 	return fd;
+}
+
+static const char *icmp_result(const struct bed_column *c, bool got, bool expected)
+{
+	if (got != expected)
+		return "WRONG";
+	if (got)
+		return "passes (link essential, or the flow's own error)";
+	return c->cgroup_wide ? "no socket gets it; what the kernel does by itself is not seen, status says so"
+			      : "blocked";
 }
 
 static void forged_icmp(struct bed *b, const struct bed_column *c)
 {
 	ZT_CLOSE int f = flow();
+
+	bed_ok(b, bed_says_not_covered(c->engine, "ICMP") == c->cgroup_wide,
+	       "%s: row 33, status says whether ICMP for the kernel itself is covered", c->label);
 
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(icmps); i++) {
 		const struct icmp *k = &icmps[i];
@@ -273,9 +291,7 @@ static void forged_icmp(struct bed *b, const struct bed_column *c)
 		got = heard(tap, k->v6, k->type);
 		bed_ok(b, ok && got == k->passes, "%s: row 33, %s: %s", c->label, k->what, got ? "passes" : "blocked");
 		bed_publish("inbound", "33", k->what, k->v6 ? "IPv6" : "IPv4", c->label,
-			    got != k->passes ? "WRONG"
-			    : got	     ? "passes (link essential, or the flow's own error)"
-					     : "blocked");
+			    icmp_result(c, got, k->passes));
 	}
 }
 
@@ -465,42 +481,59 @@ static bool reaches(struct bed *b, int behind, const char *dst, uint16_t port, u
 	return bed_craft(&k, &p) == 0 && bed_frames(b, true, &p) == 0 && recv(behind, buf, sizeof(buf), 0) > 0;
 }
 
-static void published_port(struct bed *b, const struct bed_column *c)
+/* Starts the machine behind, in a namespace of its own. The container engine's own rules accept what it published; ours decide first. */
+static int open_behind(struct bed *b)
 {
-	ZT_CLOSE int ns = -1, behind = -1;
-	bool ok, dnat_denied, direct_denied, dnat_allowed, other_port;
+	ZT_CLOSE int ns = -1;
 
 	if (unshare(CLONE_NEWNET) == 0)
 		ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	/* The container engine's own rules accept what it published; ours decide first. */
-	ok = ns >= 0 && bed_enter(b, false) == 0 &&
-	     bed_sh("ip link add vc type veth peer name vd; ip link set vd netns /proc/%d/fd/%d; ip addr add 10.98.0.1/24 dev vc; ip link set vc up; "
-		    "sysctl -qw net.ipv4.ip_forward=1; nft -f - <<'NFT'\ntable ip emulated {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat\n"
-		    "\t\tudp dport 8080 dnat to 10.98.0.2:8081\n\t}\n\tchain forwarded {\n\t\ttype filter hook forward priority filter\n\t\taccept\n\t}\n}\nNFT",
-		    (int)getpid(), ns) == 0 &&
-	     setns(ns, CLONE_NEWNET) == 0 &&
-	     bed_sh("ip link set lo up; ip addr add 10.98.0.2/24 dev vd; ip link set vd up; ip route add default via 10.98.0.1") ==
-		     0 &&
-	     bed_enter(b, false) == 0 && bed_sh("ping -c1 -W2 10.98.0.2 >/dev/null; true") == 0 &&
-	     forward_policy(b, c, false) == 0 && (behind = behind_socket(b, ns, 8081)) >= 0;
+	if (ns < 0 || bed_enter(b, false) < 0 ||
+	    bed_sh("ip link add vc type veth peer name vd; ip link set vd netns /proc/%d/fd/%d; ip addr add 10.98.0.1/24 dev vc; ip link set vc up; "
+		   "sysctl -qw net.ipv4.ip_forward=1; nft -f - <<'NFT'\ntable ip emulated {\n\tchain pre {\n\t\ttype nat hook prerouting priority dstnat\n"
+		   "\t\tudp dport 8080 dnat to 10.98.0.2:8081\n\t}\n\tchain forwarded {\n\t\ttype filter hook forward priority filter\n\t\taccept\n\t}\n}\nNFT",
+		   (int)getpid(), ns) ||
+	    setns(ns, CLONE_NEWNET) < 0 ||
+	    bed_sh("ip link set lo up; ip addr add 10.98.0.2/24 dev vd; ip link set vd up; ip route add default via 10.98.0.1") ||
+	    bed_enter(b, false) < 0 || bed_sh("ping -c1 -W2 10.98.0.2 >/dev/null; true"))
+		return -EIO;
+	return ZT_TAKE_FD(ns);
+}
+
+/* A gap (bpf before Linux 6.4): the engine sees no forwarded packets, and says so; it refuses rules about them instead of ignoring them. */
+static void forwarded(struct bed *b, const struct bed_column *c, bool ok, bool passes, bool gap, const char *what)
+{
+	bed_ok(b, ok && passes == gap, "%s: row 30, %s: %s%s", c->label, what, passes ? "LEAKS" : "blocked",
+	       gap ? ", status names it" : "");
+	bed_publish("inbound", "30", what, "behind", c->label,
+		    !passes ? "blocked"
+		    : gap   ? "LEAKS, status says so"
+			    : "LEAKS");
+}
+
+static void published_port(struct bed *b, const struct bed_column *c)
+{
+	ZT_CLOSE int ns = open_behind(b), behind = -1;
+	bool gap = bed_says_not_covered(c->engine, "forwarded"), ok = ns >= 0 && forward_policy(b, c, false) == 0, dnat,
+	     direct, other_port;
+	int r;
+
+	ok = ok && (behind = behind_socket(b, ns, 8081)) >= 0;
 	(void)bed_enter(b, false);
-	dnat_denied = !reaches(b, behind, "10.99.0.1", 8080, 5001);
-	direct_denied = !reaches(b, behind, "10.98.0.2", 8081, 5002);
-	ok = ok && forward_policy(b, c, true) == 0;
-	dnat_allowed = reaches(b, behind, "10.99.0.1", 8080, 5003);
+	dnat = reaches(b, behind, "10.99.0.1", 8080, 5001);
+	direct = reaches(b, behind, "10.98.0.2", 8081, 5002);
+	forwarded(b, c, ok, dnat, gap, "published port (DNAT) without a forward rule");
+	forwarded(b, c, ok, direct, gap, "machine behind addressed directly");
+	r = forward_policy(b, c, true);
+	dnat = reaches(b, behind, "10.99.0.1", 8080, 5003);
 	other_port = reaches(b, behind, "10.98.0.2", 8082, 5004);
-	bed_ok(b, ok && dnat_denied, "%s: row 30, published port (DNAT), no forward rule: %s", c->label,
-	       dnat_denied ? "blocked" : "LEAKS");
-	bed_ok(b, ok && direct_denied, "%s: row 30, machine behind addressed directly: %s", c->label,
-	       direct_denied ? "blocked" : "LEAKS");
-	bed_ok(b, ok && dnat_allowed && !other_port, "%s: row 30, published port with a forward rule: %s", c->label,
-	       dnat_allowed ? "arrives" : "does not arrive");
-	bed_publish("inbound", "30", "published port (DNAT) without a forward rule", "behind", c->label,
-		    dnat_denied ? "blocked" : "LEAKS");
-	bed_publish("inbound", "30", "machine behind addressed directly", "behind", c->label,
-		    direct_denied ? "blocked" : "LEAKS");
+	ok = ok && (gap ? r == -ENOTSUP : r == 0 && dnat && !other_port);
+	bed_ok(b, ok, "%s: row 30, published port with a forward rule: %s", c->label,
+	       gap ? "the rule is refused" : "arrives");
 	bed_publish("inbound", "30", "published port (DNAT) with a forward rule", "behind", c->label,
-		    dnat_allowed ? "arrives" : "WRONG");
+		    !ok	  ? "WRONG"
+		    : gap ? "the rule is refused by line"
+			  : "arrives");
 	(void)bed_sh("nft delete table ip emulated; ip link del vc; sysctl -qw net.ipv4.ip_forward=0");
 }
 

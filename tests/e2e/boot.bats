@@ -4,6 +4,7 @@
 # a reboot is in force before the network comes up after it.
 
 load ../lib/package.bash
+load ../lib/boot.bash
 
 setup_file() {
 	make_tree
@@ -34,47 +35,6 @@ teardown_file() {
 setup() {
 	[ -z "$NO_TREE" ] || skip "$NO_TREE"
 	rm -f "$TREE/var/log/probe" "$TREE/var/log/early"
-}
-
-# unit NAME DEPENDENCIES WANTED-BY ONESHOT [RUN]
-unit() {
-	{
-		printf '[Unit]\n%s\n[Service]\n' "$2"
-		if [ -n "$4" ]; then
-			printf 'Type=oneshot\nRemainAfterExit=yes\nExecStart=/bin/bash -c "%s"\n' "$4"
-		else
-			printf 'ExecStart=/bin/bash -c "%s"\n' "$(echo "$5" | tr -d '\n')"
-		fi
-		printf '[Install]\nWantedBy=%s\n' "$3"
-	} | sed 's/^[ \t]*//' >"$TREE/etc/systemd/system/$1"
-	mkdir -p "$TREE/etc/systemd/system/$3.wants"
-	ln -sf "/etc/systemd/system/$1" "$TREE/etc/systemd/system/$3.wants/"
-}
-
-# policy DEFAULT MORE-RULES
-policy() {
-	cat >"$TREE/etc/zt-segment/rules.yaml" <<-YAML
-		version: "1.0"
-		settings: {default_policy: $1, log_blocked: false}
-		rules:
-		  - {name: allow-dns, from: {user: "*"}, to: {port: 53, protocol: both}, action: allow}
-		$2
-	YAML
-}
-
-# boot SCRIPT: boots, runs it when everything is up, powers off. Its output is in $output.
-boot() {
-	cat >"$TREE/probe" <<-'SH'
-		can() { timeout 2 setpriv --reuid="$1" --regid="$1" --clear-groups bash -c "exec 3<>/dev/tcp/$2/$3" 2>/dev/null && echo "$1 can $3" || echo "$1 cannot $3"; }
-		wait_for() { for _ in $(seq 100); do "$@" && return 0; sleep 0.1; done; echo "waited in vain for $*"; return 1; }
-	SH
-	echo "$1" >>"$TREE/probe"
-	"$TOP/tests/lib/boot.sh" "$TREE" "$NS" 60 >"$BATS_TEST_TMPDIR/console" 2>&1 || {
-		tail -n 40 "$BATS_TEST_TMPDIR/console"
-		return 1
-	}
-	output=$(cat "$TREE/var/log/probe")
-	echo "$output"
 }
 
 newest() {
@@ -148,6 +108,14 @@ spoil() {
 		timeout 2 setpriv --reuid=65534 --clear-groups --regid=65534 bash -c "exec 3>/dev/udp/203.0.113.9/9; echo x >&3" && echo "udp left" || echo "udp stayed"
 		zt-segment status | head -n 20'
 	[[ $output == *"65534 can 22"*"udp stayed"* ]]
+	grep -q 'policy drop' "$TREE/var/log/early"
+}
+
+@test "a host whose generations are lost as a whole boots the emergency policy, not open" {
+	[ -e "$TREE/var/lib/zt-segment/default/current" ]
+	rm -r "$TREE/var/lib/zt-segment/default/generations"
+	boot 'systemctl show -P ActiveState zt-segment.service; zt-segment status | head -n 20; can 65534 127.0.0.1 22'
+	[[ $output == *active*"65534 can 22"* ]]
 	grep -q 'policy drop' "$TREE/var/log/early"
 }
 

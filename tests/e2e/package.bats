@@ -66,6 +66,7 @@ tables() {
 	[ -L "$TREE/etc/systemd/system/sysinit.target.wants/zt-segment.service" ]
 	[ -L "$TREE/etc/systemd/system/multi-user.target.wants/zt-segment-refresh.path" ]
 	[ -L "$TREE/etc/systemd/system/timers.target.wants/zt-segment-refresh.timer" ]
+	grep -q '^zt-segment:x:[0-9]*:$' "$TREE/etc/group"
 	[ -z "$(tables)" ]
 	run inside zt-segment status
 	[ "$status" = 3 ]

@@ -186,8 +186,8 @@ in_journal() {
 	run journal bash -c in_journal
 	echo "exit $status: $output"
 	[ "$status" = 0 ]
-	jq -e '.source == "the journal" and .total == 3 and .groups[0].first != null' "$BATS_TEST_TMPDIR/json"
-	jq -e '.total == 3' "$BATS_TEST_TMPDIR/json2"
+	jq -en 'input | .source == "the journal" and .total == 3 and .groups[0].first != null' "$BATS_TEST_TMPDIR/json"
+	jq -en 'input | .total == 3' "$BATS_TEST_TMPDIR/json2"
 	grep -qE "UID=$DB" "$BATS_TEST_TMPDIR/said"
 	run ! grep -qE 'DPT=(6379|80|1) ' "$BATS_TEST_TMPDIR/said"
 }

@@ -52,7 +52,7 @@ in_bash() {
 
 @test "bash completes verbs, options, words, users, namespaces and files" {
 	[ "$(in_bash zt-segment '' | tr '\n' ' ' | xargs)" = "$(xargs <<<"$VERBS")" ]
-	[ "$(in_bash zt-segment stat)" = status ]
+	[ "$(in_bash zt-segment statu)" = status ]
 	in_bash zt-segment why --us | grep -qx -- --user
 	in_bash zt-segment why --user roo | grep -qx root
 	in_bash zt-segment status -o js | grep -qx json
@@ -60,6 +60,8 @@ in_bash() {
 	in_bash zt-segment completion f | grep -qx fish
 	in_bash zt-segment help dri | grep -qx drift
 	cd "$TOP"
+	in_bash zt-segment prove --against ip | grep -qx iptables
+	in_bash zt-segment whatif new.yaml --against examples/web-sh | grep -qx examples/web-shop.yaml
 	in_bash zt-segment check examples/web-sh | grep -qx examples/web-shop.yaml
 	[ -z "$(in_bash zt-segment flush --wa)" ]
 }
@@ -72,12 +74,14 @@ in_fish() {
 
 @test "fish completes the same" {
 	[ "$(in_fish 'zt-segment ' | sort | xargs)" = "$(tr ' ' '\n' <<<"$VERBS" | sort | xargs)" ]
-	[ "$(in_fish 'zt-segment stat')" = status ]
+	[ "$(in_fish 'zt-segment statu')" = status ]
 	in_fish 'zt-segment why --us' | grep -qx -- --user
 	in_fish 'zt-segment why --user roo' | grep -qx root
 	in_fish 'zt-segment status -o js' | grep -qx json
 	in_fish "zt-segment --netns ${NS%?}" | grep -qx "$NS"
 	in_fish 'zt-segment completion f' | grep -qx fish
+	in_fish 'zt-segment prove --against ip' | grep -qx iptables
+	run ! grep -qx iptables <<<"$(in_fish 'zt-segment whatif --against ip')"
 	run ! grep -q . <<<"$(in_fish 'zt-segment flush --wa')"
 }
 
@@ -104,6 +108,7 @@ in_zsh() {
 	in_zsh 'zt-segment why --us' 'er'
 	in_zsh 'zt-segment status -o js' 'on'
 	in_zsh 'zt-segment completion fi' 'sh'
+	in_zsh 'zt-segment prove --against ip' 'tables'
 	in_zsh "zt-segment --netns ${NS%?}" "${NS: -1}"
 }
 

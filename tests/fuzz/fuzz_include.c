@@ -28,6 +28,21 @@ static void prepare(void)
 	(void)snprintf(name, sizeof(name), "%s/main.yaml", fuzz_folder);
 }
 
+/* What was loaded can be read again from its record, and is the same. */
+static void replay(const struct zt_policy *p)
+{
+	struct zt_policy_options o = {.root = "/nonexistent", .allow_unsafe_file = true, .recorded = true};
+	struct zt_policy *again = NULL;
+	struct zt_diags d = {0};
+
+	if (zt_policy_parse(p->files[0], p->source, p->source_len, &o, &again, &d) < 0 ||
+	    again->n_rules != p->n_rules || again->source_len != p->source_len ||
+	    memcmp(again->source, p->source, p->source_len) != 0)
+		abort();
+	zt_policy_free(again);
+	zt_diags_done(&d);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct zt_strbuf text = {0}, quoted = {0};
@@ -45,6 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				     &(struct zt_policy_options){.root = "/nonexistent", .allow_unsafe_file = true}, &p,
 				     &d),
 		     &d);
+	if (p)
+		replay(p);
 	zt_policy_free(p);
 	zt_strbuf_done(&text);
 	zt_strbuf_done(&quoted);

@@ -2,6 +2,7 @@
 #include "bed.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -10,6 +11,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -17,6 +19,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "base/time.h"
+#include "engine/bpf/load.h"
 #include "identity/identity.h"
 
 #define MAGIC "ztBed!"
@@ -161,8 +164,6 @@ static int open_namespaces(struct bed *b)
 	r = open_frames(b, true);
 	r = r ? r : bed_enter(b, false);
 	r = r ? r : open_frames(b, false);
-	if (!r)
-		r = open_raw_taps(b);
 	/* Neighbours are known: a packet is not held back for them. */
 	if (!r &&
 	    (bed_sh("ping -c1 -W2 10.99.0.2 >/dev/null; ping -6 -c1 -W2 fd99::2 >/dev/null; "
@@ -227,8 +228,8 @@ static void open_cgroups(struct bed *b, const char *name)
 	char path[160], top[256];
 	int r = find_home(b);
 
-	(void)snprintf(path, sizeof(path), "%s-%d", name, (int)getpid());
-	r = r ? r : cgroup_file(path, "", top);
+	(void)snprintf(b->top, sizeof(b->top), "%s-%d", name, (int)getpid());
+	r = r ? r : cgroup_file(b->top, "", top);
 	if (!r && mkdir(top, 0755) < 0)
 		r = -errno;
 	for (int g = 0; !r && g < BED_N_GROUPS; g++) {
@@ -242,19 +243,21 @@ static void open_cgroups(struct bed *b, const char *name)
 
 static void close_cgroups(struct bed *b)
 {
-	char dir[256], *slash;
+	char dir[256];
 
 	if (!b->has_cgroup || join(b->home) < 0)
 		return;
 	for (int g = BED_N_GROUPS - 1; g >= 0; g--)
 		if (cgroup_file(b->cgroup[g], "", dir) == 0)
 			(void)rmdir(dir); /* an orphan stays visible under the name of the test */
-	dir[strlen(dir) - 1] = '\0';
-	slash = strrchr(dir, '/');
-	if (slash) {
-		*slash = '\0';
+	if (cgroup_file(b->top, "", dir) == 0)
 		(void)rmdir(dir);
-	}
+}
+
+static bool open_bpffs(void)
+{
+	return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") == 0;
 }
 
 int bed_open(struct bed *b, const char *name)
@@ -270,7 +273,8 @@ int bed_open(struct bed *b, const char *name)
 	if (r < 0 || b->tap_b < 0)
 		return r ? r : -EIO;
 	open_cgroups(b, name);
-	return 0;
+	b->has_bpffs = open_bpffs();
+	return open_raw_taps(b); /* in the cgroup: its hooks see what is delivered there */
 }
 
 void bed_close(struct bed *b)
@@ -288,22 +292,33 @@ void bed_close(struct bed *b)
 /* ---- engines ---- */
 static const struct bed_column columns[] = {
 	{.label = "nft", .engine = &zt_engine_nft},
+	{.label = "bpf", .engine = &zt_engine_bpf, .cgroup_wide = true, .by_sender = true},
 	{.label = "iptables-nft", .engine = &zt_engine_iptables, .variant = "nft"},
 	{.label = "iptables-legacy", .engine = &zt_engine_iptables, .variant = "legacy"},
 };
 
+static bool wanted(const struct bed_column *c)
+{
+	const char *only = getenv("ZT_COLUMN");
+
+	return !only || !strcmp(only, c->label);
+}
+
 void bed_each_column(struct bed *b, void (*test)(struct bed *b, const struct bed_column *c))
 {
+	zt_engine_cgroup(b->top);
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(columns); i++) {
 		const struct bed_column *c = &columns[i];
 		ZT_CLEANUP(zt_caps_done) struct zt_caps caps = {0};
 
+		if (!wanted(c))
+			continue;
 		if (c->variant)
 			(void)setenv("ZT_IPTABLES_VARIANT", c->variant, 1);
 		if (c->engine->probe("default", &caps) < 0 || !caps.usable)
 			bed_skip(b, c->label, caps.why_not ? caps.why_not : "the engine cannot be used here");
-		else if (c->cgroup_wide && !b->has_cgroup)
-			bed_skip(b, c->label, "no cgroup2 tree can be made here");
+		else if (c->cgroup_wide && !(b->has_cgroup && b->has_bpffs))
+			bed_skip(b, c->label, "no cgroup2 tree or no bpf file system can be made here");
 		else
 			test(b, c);
 		(void)c->engine->flush("default", NULL);
@@ -357,18 +372,28 @@ struct bed_mark bed_mark(uint32_t id)
 }
 
 /* ---- sending ---- */
-static int send_in(const struct bed *b, const struct bed_send *s, uint32_t id)
+int bed_group_folder(const struct bed *b, enum bed_group g, char ret[static 256])
+{
+	return cgroup_file(b->cgroup[g], "", ret);
+}
+
+int bed_join(const struct bed *b, enum bed_group g)
 {
 	char procs[256];
+	int r = cgroup_file(b->cgroup[g], "cgroup.procs", procs);
+
+	return r ? r : join(procs);
+}
+
+static int send_in(const struct bed *b, const struct bed_send *s, uint32_t id)
+{
 	int status = 0;
 	pid_t pid;
 
-	if (cgroup_file(b->cgroup[s->group], "cgroup.procs", procs) < 0)
-		return -ENOENT;
 	(void)fflush(stdout);
 	pid = fork();
 	if (!pid)
-		_exit(join(procs) < 0 ? 100 : -bed_send_now(s, id));
+		_exit(bed_join(b, s->group) < 0 ? 100 : -bed_send_now(s, id));
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
 		return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
@@ -389,11 +414,13 @@ int bed_send(struct bed *b, const struct bed_send *s, uint32_t id)
 }
 
 /* ---- arriving ---- */
-static void note_tcp(const uint8_t *p, size_t len, bool *seen, uint32_t n)
+/* Whatever begins an association has the number in its source port: a SYN without ACK; an INIT of SCTP; a request of DCCP. */
+static void note_port(uint8_t proto, const uint8_t *p, size_t len, bool *seen, uint32_t n)
 {
 	uint32_t id;
 
-	if (len < 14 || !(p[13] & 2) || p[13] & 0x10) /* SYN without ACK */
+	if (len < 14 || (proto == 6 && (!(p[13] & 2) || p[13] & 0x10)) || (proto == 132 && p[12] != 1) ||
+	    (proto == 33 && p[8] >> 1 & 15))
 		return;
 	id = (uint32_t)(p[0] << 8 | p[1]) - 10000;
 	if (id < n)
@@ -406,8 +433,8 @@ static void note(uint8_t proto, const uint8_t *p, size_t len, bool *seen, uint32
 	/* An answer (echo reply, port unreachable) carries the mark back: only what goes towards a destination counts. */
 	if (len && ((proto == 1 && p[0] != 8) || (proto == 58 && p[0] != 128)))
 		return;
-	if (proto == 6)
-		note_tcp(p, len, seen, n);
+	if (proto == 6 || proto == 132 || proto == 33)
+		note_port(proto, p, len, seen, n);
 	for (size_t at = 0; at + sizeof(struct bed_mark) <= len; at++) {
 		struct bed_mark m;
 
@@ -495,14 +522,27 @@ int bed_arrives(struct bed *b, const struct bed_send *s, bool *ret)
 	r = bed_send(b, s, id);
 	if (r < 0)
 		return r;
-	collect(b, 40, seen, 4096, &seen[id]);
+	collect(b, bed_keep_sockets ? 400 : 40, seen, 4096, &seen[id]); /* a verdict of user space takes its time */
 	*ret = seen[id];
 	return 0;
+}
+
+/* What the bpf engine keeps of flows. */
+static void forget_remembered(void)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
+	struct zt_bpf_flow_key k;
+
+	if (bpf_live_open("default", &l) == 0)
+		while (bpf_map_get_next_key(l.map[MAP_FLOWS], NULL, &k) == 0 &&
+		       bpf_map_delete_elem(l.map[MAP_FLOWS], &k) == 0)
+			;
 }
 
 void bed_forget_flows(struct bed *b)
 {
 	(void)b;
+	forget_remembered();
 	(void)bed_sh("conntrack -F 2>/dev/null"); /* where the program is missing, what depends on it fails by itself */
 }
 

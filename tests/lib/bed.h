@@ -6,10 +6,14 @@
  * packet socket on B's device for what leaves the host, and by raw sockets in A for what is delivered there, that is behind the input hook: from
  * lo and from the peer alike. Nothing is ever judged by the error that the sender got. Output is TAP.
  *
- * The test lives in a cgroup of its own, NAME-PID/run, so that an engine that attaches to a cgroup (NAME-PID) sees every sender; senders may be
- * started in NAME-PID/svc and its child NAME-PID/svc/inner instead. Where cgroup2 cannot be written, has_cgroup is false.
+ * The test lives in a cgroup of its own, NAME-PID/run, so that an engine that attaches to a cgroup (NAME-PID) sees every sender, and every
+ * receiver in A; senders may be started in NAME-PID/svc and its child NAME-PID/svc/inner instead. Where cgroup2 cannot be written, has_cgroup is
+ * false. The mount namespace is the test's own too, with a bpf file system that ends with it.
  *
- * Files: bed.c (namespaces, arrivals, rulesets, TAP), bed_send.c (senders by system calls), bed_ring.c (senders by shared rings),
+ * A sender is its user for as long as it sends: engines differ in whether a packet belongs to the maker of a socket or to who uses it, and only
+ * what asks for the difference (setuid_late, sockets handed over) shows it.
+ *
+ * Files: bed.c (namespaces, arrivals, rulesets, TAP), bed_send.c and bed_odd.c (senders by system calls), bed_ring.c (senders by shared rings),
  * bed_craft.c (packets made by hand, of the host or of the peer).
  */
 #include <sys/socket.h>
@@ -28,7 +32,8 @@ struct bed {
 	int tap_a[BED_RAW_SOCKETS]; /* raw sockets, one a protocol and family */
 	int frames[2],
 		device[2]; /* packet sockets to send by, of A and of B: closing one takes the kernel milliseconds */
-	bool has_cgroup;
+	bool has_cgroup, has_bpffs;
+	char top[160];			/* NAME-PID inside cgroup2 */
 	char cgroup[BED_N_GROUPS][160]; /* paths inside cgroup2 */
 	uint64_t cgroup_id[BED_N_GROUPS];
 	unsigned cgroup_level[BED_N_GROUPS];
@@ -42,17 +47,21 @@ int bed_main(const char *name, void (*test)(struct bed *b));
 void bed_ok(struct bed *b, bool ok, const char *fmt, ...) ZT_PRINTF(3, 4);
 void bed_skip(struct bed *b, const char *what, const char *why);
 int bed_sh(const char *fmt, ...)
-	ZT_PRINTF(1, 2);		       /* a line of shell in the current namespace; its exit status or -errno */
-int bed_enter(const struct bed *b, bool peer); /* the peer's namespace, or the host's again */
+	ZT_PRINTF(1, 2); /* a line of shell in the current namespace; its exit status or -errno */
+int bed_group_folder(const struct bed *b, enum bed_group g, char ret[static 256]);
+int bed_join(const struct bed *b, enum bed_group g); /* moves this process */
+int bed_enter(const struct bed *b, bool peer);	     /* the peer's namespace, or the host's again */
 
 /* ---- engines: a column each of the tables that are published ---- */
 struct bed_column {
 	const char *label;
 	const struct zt_engine *engine;
 	const char *variant; /* of the iptables programs */
-	bool cgroup_wide;    /* it attaches to the cgroup of the test */
+	bool cgroup_wide;    /* it attaches to the cgroup of the test, and does without netfilter */
+	bool by_sender;	     /* who connects or sends is judged, not who made the socket */
 };
-/* Runs test once a column; skips those whose programs are not installed. Each starts and ends with nothing of ours in A. */
+/* Runs test once a column; skips those whose programs are not installed. Each starts and ends with nothing of ours in A. ZT_COLUMN=LABEL: that
+ * column only. */
 void bed_each_column(struct bed *b, void (*test)(struct bed *b, const struct bed_column *c));
 /* One line for docs/coverage.md, into the file that ZT_COVERAGE names. */
 void bed_publish(const char *table, const char *row, const char *what, const char *to, const char *column,
@@ -100,6 +109,21 @@ enum bed_method {
 	BED_PACKET_LO,
 	BED_XDP_COPY,
 	BED_XDP_ZEROCOPY,
+	BED_DCCP, /* from here to BED_TCP_AGAIN: bed_odd.c */
+	BED_SCTP_MESSAGE,
+	BED_L2TP,
+	BED_UDP_UNSPEC,
+	BED_UDP_V4_ON_V6,
+	BED_UDP_V4_ON_V6_CONNECTED,
+	BED_UDP_GSO,
+	BED_UDP_CORKED,
+	BED_UDP_SPLICE,
+	BED_UDP_SENDFILE,
+	BED_UDP_PKTINFO,
+	BED_UDP_TRANSPARENT,
+	BED_UDP_SOURCE_ROUTE,
+	BED_UDP_CAST,
+	BED_TCP_AGAIN,
 	BED_URING_UDP,
 	BED_URING_UDP_ASYNC,
 	BED_URING_SEND_ZC,
@@ -114,7 +138,7 @@ struct bed_send {
 	uint32_t uid, gid;
 	uint32_t member;      /* supplementary group, 0 = none */
 	enum bed_group group; /* other than BED_RUN: sent by a child process there */
-	bool setuid_late;     /* made as root, used as uid */
+	bool setuid_late;     /* the socket is made by root, and used by uid */
 	bool from_peer;	      /* sent by the peer, as root; UDP, TCP, ICMP and RAW only */
 	const char *dst;      /* "10.99.0.2", "::ffff:10.99.0.2", … */
 	uint16_t port;
@@ -198,9 +222,15 @@ struct bed_mark {
 int bed_target(const char *dst, uint16_t port, struct bed_target *ret);
 void bed_target_port(struct bed_target *t, uint16_t port);
 struct bed_mark bed_mark(uint32_t id);
-int bed_socket_as(const struct bed_send *s, int family, int type, int proto);	      /* as its user and groups */
+/* The file system user and groups, which both netfilter and the programs of the bpf engine take for the user; until bed_act_root(). */
+int bed_act_as(const struct bed_send *s);
+void bed_act_root(void);
+int bed_socket_as(const struct bed_send *s, int family, int type, int proto); /* as its user and groups */
+extern bool
+	bed_keep_sockets; /* each lives until the next is made: for firewalls that look for its owner from user space */
 int bed_send_now(const struct bed_send *s, uint32_t id);			      /* bed_send.c */
 int bed_ring_send(const struct bed_send *s, const struct bed_target *t, uint32_t id); /* bed_ring.c */
+int bed_odd_send(const struct bed_send *s, const struct bed_target *t, uint32_t id);  /* bed_odd.c */
 
 /* ---- rulesets ---- */
 int bed_ruleset(struct zt_ruleset **ret);

@@ -2,6 +2,7 @@
 #include "bed.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -9,7 +10,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 
@@ -54,6 +54,21 @@ static const char *const names[] = {
 	"packet socket on lo",
 	"AF_XDP, copy mode",
 	"AF_XDP, zero copy",
+	"dccp",
+	"sctp message, one to many",
+	"l2tp over ip",
+	"udp sendto, address of family AF_UNSPEC",
+	"udp sendto, IPv4 address on an IPv6 socket",
+	"udp connected, IPv4 address on an IPv6 socket",
+	"udp four segments in one call (GSO)",
+	"udp corked",
+	"udp splice from a pipe",
+	"udp sendfile",
+	"udp sendmsg, device and source by IP_PKTINFO",
+	"udp from a foreign address (IP_TRANSPARENT)",
+	"udp source route by IP_OPTIONS",
+	"udp to many",
+	"tcp connect, AF_UNSPEC, connect",
 	"io_uring socket, connect, send: udp",
 	"io_uring by a worker: udp",
 	"io_uring SEND_ZC: udp",
@@ -67,25 +82,52 @@ const char *bed_method_name(enum bed_method m)
 	return names[m];
 }
 
-/* What netfilter calls the owner of a socket is the file system user of its maker. */
-int bed_socket_as(const struct bed_send *s, int family, int type, int proto)
+int bed_act_as(const struct bed_send *s)
 {
 	gid_t member = s->member;
-	int fd, saved;
 
 	if (s->member && setgroups(1, &member) < 0)
 		return -errno;
-	if (!s->setuid_late) {
-		(void)setfsgid(s->gid);
-		(void)setfsuid(s->uid);
-	}
-	fd = socket(family, type | SOCK_CLOEXEC, proto);
-	saved = errno;
+	(void)setfsgid(s->gid);
+	(void)setfsuid(s->uid);
+	return 0;
+}
+
+void bed_act_root(void)
+{
+	int saved = errno;
+
 	(void)setfsuid(0);
 	(void)setfsgid(0);
-	if (s->member)
-		(void)setgroups(0, NULL);
-	return fd < 0 ? -saved : fd;
+	(void)setgroups(0, NULL);
+	errno = saved;
+}
+
+bool bed_keep_sockets;
+
+static void keep(int fd)
+{
+	static int kept = -1;
+
+	zt_closep(&kept);
+	kept = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* one that is lost is closed as ever */
+}
+
+/* Leaves the caller who it is: root, or s already. */
+int bed_socket_as(const struct bed_send *s, int family, int type, int proto)
+{
+	uint32_t was = (uint32_t)setfsuid((uid_t)-1); /* tells, changes nothing */
+	struct bed_send root = {0};
+	int r = bed_act_as(s->setuid_late ? &root : s), fd = r < 0 ? r : socket(family, type | SOCK_CLOEXEC, proto);
+
+	fd = fd < 0 && !r ? -errno : fd;
+	if (fd >= 0 && bed_keep_sockets)
+		keep(fd);
+	if (!was)
+		bed_act_root();
+	else if (s->setuid_late)
+		r = bed_act_as(s);
+	return r < 0 ? r : fd;
 }
 
 /* ---- udp ---- */
@@ -258,8 +300,8 @@ static int craft_for(const struct bed_send *s, const struct bed_target *t, uint3
 	struct bed_craft c = {
 		.shape = shape_of(s->method), .dst = s->dst, .proto = 17, .sport = 4444, .port = s->port, .id = id};
 
-	c.src = t->family == AF_INET6 ? "fd99::1" : s->method == BED_PACKET_LO ? "127.0.0.1" : "10.99.0.1";
-	if (s->method == BED_RAW_SPOOFED)
+	c.src = t->family == AF_INET6 ? "fd99::1" : strncmp(s->dst, "127.", 4) == 0 ? "127.0.0.1" : "10.99.0.1";
+	if (s->method == BED_RAW_SPOOFED || (s->method == BED_PACKET_LO && strncmp(s->dst, "10.", 3) == 0))
 		c.src = "10.99.0.77";
 	return bed_craft(&c, ret);
 }
@@ -306,7 +348,7 @@ static int send_packet(const struct bed_send *s, const struct bed_target *t, uin
 	return 0;
 }
 
-int bed_send_now(const struct bed_send *s, uint32_t id)
+static int send_by_method(const struct bed_send *s, uint32_t id)
 {
 	struct bed_mark m = bed_mark(id);
 	struct bed_target t;
@@ -353,6 +395,16 @@ int bed_send_now(const struct bed_send *s, uint32_t id)
 	case BED_URING_TCP:
 		return bed_ring_send(s, &t, id);
 	default:
-		return send_udp(s, &t, &m);
+		return s->method >= BED_DCCP && s->method <= BED_TCP_AGAIN ? bed_odd_send(s, &t, id)
+									   : send_udp(s, &t, &m);
 	}
+}
+
+int bed_send_now(const struct bed_send *s, uint32_t id)
+{
+	int r = bed_act_as(s);
+
+	r = r ? r : send_by_method(s, id);
+	bed_act_root();
+	return r;
 }

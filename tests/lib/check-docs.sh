@@ -29,4 +29,6 @@ for file in README.md CONTRIBUTING.md docs/*.md; do
 done
 "$program" completion man | scdoc >/dev/null || complain "the manual page of the program is broken"
 "$program" completion man-yaml | scdoc >/dev/null || complain "the manual page of the language is broken"
+daemon=${ZT_SEGMENTD:-$(dirname "$program")/zt-segmentd}
+"$daemon" --man | scdoc >/dev/null || complain "the manual page of the daemon is broken"
 exit $status

@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The rooms of src/ may include only downwards: cli, daemon > apply, event > engine > ruleset > policy > identity > base.
+# The rooms of src/ may include only downwards: cli, daemon > learn > apply, event > engine > ruleset > policy > identity > base.
 # Rooms of one floor do not see each other, and an engine does not see the language. Fails with each edge that is wrong.
 set -eu
 cd "${1:-.}"
 # shellcheck disable=SC2016 # awk, not shell
 find src -name '*.[ch]' | sort | xargs awk '
 BEGIN {
-	n = split("base identity policy ruleset engine apply event cli daemon", names, " ")
-	split("0 1 2 3 4 5 5 6 6", floors, " ")
+	n = split("base identity policy ruleset engine apply event learn cli daemon", names, " ")
+	split("0 1 2 3 4 5 5 6 7 7", floors, " ")
 	for (i = 1; i <= n; i++)
 		floor[names[i]] = floors[i]
 }

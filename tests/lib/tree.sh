@@ -7,7 +7,7 @@ set -eu
 cache=${ZT_TREE_CACHE:-/var/cache/zt-segment-tests}
 include=systemd,systemd-sysv,dbus,iproute2,iptables,nftables,openssh-server,procps,bash-completion
 include=$include,libcap2,libjansson4,libmnl0,libnetfilter-conntrack3,libnetfilter-log1,libnfnetlink0,libnftnl11
-include=$include,libseccomp2,libsodium23,libyaml-0-2
+include=$include,libseccomp2,libsodium23,libsqlite3-0,libyaml-0-2,libzstd1
 tree=$cache/bookworm-$(printf %s "$include" | sha256sum | cut -c1-12)
 
 make_tree() {

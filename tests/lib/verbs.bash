@@ -70,7 +70,7 @@ is_json() {
 	shift
 	code=0
 	zt "$@" -o json >"$BATS_TEST_TMPDIR/json" 2>"$BATS_TEST_TMPDIR/err" || code=$?
-	jq -e "$filter" "$BATS_TEST_TMPDIR/json" >/dev/null || {
+	jq -en "input | $filter" "$BATS_TEST_TMPDIR/json" >/dev/null || {
 		echo "not $filter:"
 		head -c 2000 "$BATS_TEST_TMPDIR/json" "$BATS_TEST_TMPDIR/err"
 		return 1

@@ -15,24 +15,86 @@ static int image_text(const struct zt_image *img, struct zt_strbuf *out)
 }
 
 /* ---- what is possible here ---- */
-static const struct {
+struct gap {
 	const char *what, *why;
-} gaps[] = {
-	{"lines in the log", "blocked and report have nothing to read; the counters above tell what was denied"},
-	{"frames of packet sockets (AF_PACKET)",
-	 "they pass by every hook of control groups; take CAP_NET_RAW away, or use the nft engine"},
-	{"forwarded packets", "no socket of this host sends or receives them; use the nft engine for them"},
-	{"echo replies and resets from closed ports",
+};
+static const struct gap gaps[] = {
+	{"packet sockets that are older than the policy and send past the queue, or set that with a 32-bit system call",
+	 "PACKET_QDISC_BYPASS and AF_XDP are refused when they are asked for; others' frames are fenced at the device"},
+	{"echo replies, resets from closed ports, ICMP that the kernel acts upon",
 	 "the kernel answers by itself, and no control group sees the question"},
 	{"a refusal to other hosts",
-	 "what comes in and is not allowed is dropped, also with block: reject: only senders here get an error"},
-	{"who connects to a Unix or vsock socket", "needs the LSM layer"},
+	 "what comes in or passes through and is not allowed is dropped, also with block: reject: only senders here get an error"},
+	{"containers that are made anew under their old name", "they have another control group: zt-segment refresh"},
+};
+static const struct gap gaps_without_lsm[] = {
+	{"who connects to a Unix socket", "no other hook sees both ends"},
+	{"sockets of other families: vsock, Bluetooth, CAN", "no hook of control groups sees them"},
+	{"connected sockets that are handed over", "they stay those of who connected them"},
+	{"who listens, where that is not who made the socket and it was never bound",
+	 "the receiver is who made the socket"},
+	{"debuggers that attach to an allowed program of the same user", "what it says is then what the debugger says"},
+	{"our pins, links and maps, against other programs of root", "\"zt-segment drift\" sees it afterwards"},
+};
+static const struct gap gaps_with_lsm[] = {
+	{"Unix sockets that no rule names, and connections to them that exist already",
+	 "they stay open, so that no policy cuts the host off from its log and its message bus"},
+	{"allowed programs that are started under a debugger, or made to load another's code",
+	 "who may start a program may change what it does"},
+	{"our pins, links and maps, against a program of root that is called zt-segment",
+	 "flush must work for every version"},
 };
 
 static int say_why_not(struct zt_caps *c, const char *text)
 {
 	c->why_not = zt_strdup(text);
 	return c->why_not ? 0 : -ENOMEM;
+}
+
+static int add_gaps(struct zt_caps *c, const struct gap *v, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		r = zt_caps_gap(c, v[i].what, v[i].why);
+	return r;
+}
+
+/* What is attached counts; where nothing is, what could be. */
+static int lsm_gaps(const char *instance, struct zt_caps *c)
+{
+	const char *why = "it was not there when the policy was applied: flush, and apply again";
+	char dir[160];
+	bool live = bpf_dir(instance, false, dir) == 0 && zt_path_exists(dir);
+	int r = live && bpf_lsm_pins(dir) ? 0 : bpf_lsm_probe(&why);
+
+	if (!r && (!live || bpf_lsm_pins(dir)))
+		return add_gaps(c, gaps_with_lsm, ZT_ARRAY_SIZE(gaps_with_lsm));
+	r = zt_caps_gap(c, "the LSM layer, and so what follows", why);
+	return r ?: add_gaps(c, gaps_without_lsm, ZT_ARRAY_SIZE(gaps_without_lsm));
+}
+
+int bpf_unix_sockets(const char *instance, const char **ret_why)
+{
+	char dir[160];
+
+	*ret_why = "only root can find out whether this kernel has BPF LSM";
+	if (bpf_dir(instance, false, dir) == 0 && bpf_lsm_pins(dir) == N_LSM_LINKS)
+		return 0;
+	if (geteuid() != 0)
+		return -EPERM;
+	return bpf_lsm_probe(ret_why) < 0 ? -ENOTSUP : 0;
+}
+
+/* What is attached counts; where nothing is, what could be. */
+static int forwards(const char *instance, const char **ret_why)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
+
+	*ret_why = "this kernel lets no program decide them (Linux 6.4 does): use the nft engine";
+	return (bpf_live_open(instance, &l) == 0 ? bpf_forward_links(&l) == N_FORWARD_LINKS : bpf_forward_probe())
+		       ? 0
+		       : -ENOTSUP;
 }
 
 static int probe(const char *instance, struct zt_caps *ret)
@@ -42,9 +104,9 @@ static int probe(const char *instance, struct zt_caps *ret)
 	struct core_bpf *obj = NULL;
 	struct bpf_live l;
 	ZT_FREE char *mount = NULL;
+	const char *why = "";
 	int r = 0;
 
-	(void)instance;
 	if (geteuid() != 0)
 		r = say_why_not(&c, "only root may load programs into the kernel");
 	else if (zt_cgroup_mount(&mount) < 0)
@@ -60,8 +122,17 @@ static int probe(const char *instance, struct zt_caps *ret)
 		bpf_live_done(&l);
 		bpf_unload(obj);
 	}
-	for (size_t i = 0; !r && c.usable && i < ZT_ARRAY_SIZE(gaps); i++)
-		r = zt_caps_gap(&c, gaps[i].what, gaps[i].why);
+	if (!r && c.usable)
+		r = add_gaps(&c, gaps, ZT_ARRAY_SIZE(gaps)) ?: lsm_gaps(instance, &c);
+	if (!r && c.usable && !bpf_fence_probe())
+		r = zt_caps_gap(
+			&c, "frames of packet sockets (AF_PACKET, AF_XDP)",
+			"this kernel takes no program at its devices; take CAP_NET_RAW away, or use the nft engine");
+	if (!r && c.usable && forwards(instance, &why) < 0)
+		r = zt_caps_gap(&c, "forwarded packets", why);
+	if (!r && c.usable && !bpf_follow_probe())
+		r = zt_caps_gap(&c, "services and control groups that start again",
+				"this kernel does not tell of new control groups: zt-segment refresh after each start");
 	if (r < 0)
 		return r;
 	*ret = c;
@@ -80,6 +151,7 @@ static int flush(const char *instance, struct zt_diags *d)
 	fresh = zt_asprintf("%s+new", dir);
 	if (!fresh)
 		return -ENOMEM;
+	bpf_fence_remove(dir);
 	r = bpf_remove(dir);
 	r2 = bpf_remove(fresh);
 	r = r ?: r2;
@@ -94,12 +166,26 @@ static int foreign(const char *instance, struct zt_foreign **ret, size_t *ret_n)
 	return 0;
 }
 
+static enum zt_follows follows(const char *instance)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
+
+	return bpf_live_open(instance, &l) == 0 && l.followed ? ZT_FOLLOWS_ALL : ZT_FOLLOWS_NONE;
+}
+
+static void image_free(struct zt_image *img)
+{
+	bpf_image_forgotten(img);
+	bpf_image_free(img);
+}
+
 const struct zt_engine zt_engine_bpf = {
 	.name = "bpf",
+	.unix_sockets = bpf_unix_sockets,
 	.labels = true,
 	.probe = probe,
 	.lower = bpf_lower,
-	.image_free = bpf_image_free,
+	.image_free = image_free,
 	.image_text = image_text,
 	.check = bpf_check,
 	.commit = bpf_commit,
@@ -109,4 +195,10 @@ const struct zt_engine zt_engine_bpf = {
 	.counters = bpf_counters,
 	.flush = flush,
 	.foreign = foreign,
+	.records = bpf_records,
+	.bells = bpf_bells,
+	.forwards = forwards,
+	.forwarded = bpf_forwarded,
+	.forget_forwarded = bpf_forget_forwarded,
+	.follows = follows,
 };

@@ -8,8 +8,8 @@
  * attached programs use, and nothing else can be mistaken for it. Every live object therefore dies with its link, and flush is removing
  * the folder.
  *
- * Files: classes.c (elementary intervals), lower.c, lower_labels.c (ruleset to contents of the maps, pure), load.c (objects, links), fill.c
- * (contents into maps and back), commit.c, raise.c, bpf.c (the ops). bpf/abi.h has the records, bpf/decide.h the decision.
+ * Files: classes.c (elementary intervals), lower.c, lower_labels.c (ruleset to contents of the maps, pure), load.c, lsm.c (objects, links), fill.c
+ * (contents into maps and back), follow.c (control groups that come and go), fence.c (frames of packet sockets), forward.c (forwarded packets), commit.c, raise.c, record.c, bpf.c (the ops). bpf/abi.h has the records, bpf/decide.h the decision.
  */
 #include "abi.h"
 #include "engine/engine.h"
@@ -59,11 +59,20 @@ struct bpf_evidence {
 	struct zt_bpf_evidence key;
 	struct zt_bpf_set set;
 };
+struct bpf_path {
+	struct zt_bpf_path_key key;
+	struct zt_bpf_path value;
+};
 struct bpf_label {
 	struct zt_bpf_label_key key;
 	uint32_t label;
 };
+struct bpf_name {
+	struct zt_bpf_name key;
+	uint32_t number; /* 1.. */
+};
 struct zt_image {
+	unsigned refs; /* of who lowered it, and of bpf_known() */
 	struct zt_ruleset *rs;
 	struct zt_bpf_config *cfg;
 	struct bpf_pair *entries; /* sorted by key, each key once */
@@ -72,8 +81,12 @@ struct zt_image {
 	size_t n_lpms, cap_lpms;
 	struct bpf_evidence *evidence;
 	size_t n_evidence, cap_evidence;
+	struct bpf_path *paths; /* of the control groups among it, whether they exist or not */
+	size_t n_paths, cap_paths;
 	struct bpf_label *labels;
 	size_t n_labels, cap_labels;
+	struct bpf_name *names; /* of Unix sockets */
+	size_t n_names, cap_names;
 	uint16_t *ports; /* 65536, or NULL */
 	char *json;	 /* the ruleset */
 	size_t json_len;
@@ -81,7 +94,9 @@ struct zt_image {
 	struct zt_ruleset *cgroup_rs;	    /* one subject for each distinct list of control groups of a rule */
 };
 int bpf_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d);
-void bpf_image_free(struct zt_image *img);
+/* The image of a ruleset that was lowered lately and is this text, borrowed; NULL: none. One transaction reads the same text again and again. */
+const struct zt_image *bpf_known(const char *json, size_t len);
+void bpf_image_free(struct zt_image *img); /* one reference less */
 void bpf_image_freep(struct zt_image **img);
 int bpf_add_lpm(struct zt_image *img, uint32_t kind, bpf_u128 base, unsigned len, unsigned bits, uint32_t id);
 /* lower_labels.c */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -106,6 +107,59 @@ static int test_rules(const struct bpf_live *l, const struct zt_image *img, stru
 	return 0;
 }
 
+static int forget_packets(const struct bpf_live *l)
+{
+	struct zt_bpf_flow_key k;
+	int r = 0;
+
+	while (!r && bpf_map_get_next_key(l->map[MAP_FLOWS], NULL, &k) == 0)
+		r = bpf_map_delete_elem(l->map[MAP_FLOWS], &k) < 0 ? -errno : 0;
+	return r ?: errno == ENOENT ? 0 : -errno;
+}
+
+static int forget_reasons(const struct bpf_live *l)
+{
+	ZT_FREE struct zt_bpf_count *none = zt_new(struct zt_bpf_count, (size_t)bpf_cpus());
+	int r = none ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !r && i < ZT_BPF_REASONS; i++)
+		r = bpf_map_update_elem(l->map[MAP_REASONS], &i, none, BPF_ANY) < 0 ? -errno : 0;
+	return r;
+}
+
+static int ignore_event(void *arg, void *data, size_t len)
+{
+	(void)arg;
+	(void)data;
+	(void)len;
+	return 0;
+}
+
+static int forget_events(const struct bpf_live *l)
+{
+	static const struct zt_bpf_event none;
+	struct zt_bpf_limit limit = {0};
+	struct ring_buffer *ring = ring_buffer__new(l->map[MAP_EVENTS], ignore_event, NULL, NULL);
+	uint32_t zero = 0;
+	int r = ring ? ZT_MIN(ring_buffer__consume(ring), 0) : -errno;
+
+	ring_buffer__free(ring);
+	if (!r && bpf_map_lookup_elem(l->map[MAP_LIMIT], &zero, &limit) < 0)
+		r = -errno;
+	for (uint32_t i = 0; !r && i < ZT_MIN(limit.told, (uint64_t)ZT_BPF_RECORDED); i++)
+		r = bpf_map_update_elem(l->map[MAP_RECORD], &i, &none, BPF_ANY) < 0 ? -errno : 0;
+	limit = (struct zt_bpf_limit){0};
+	if (!r && bpf_map_update_elem(l->map[MAP_LIMIT], &zero, &limit, BPF_ANY) < 0)
+		r = -errno;
+	return r;
+}
+
+/* What test runs leave behind: nothing of it happened. Counters of rules go with the maps of the slot. */
+static int forget_tests(const struct bpf_live *l)
+{
+	return forget_packets(l) ?: forget_reasons(l) ?: forget_events(l);
+}
+
 /* ---- filling and reading back ---- */
 static int fill_and_compare(const struct bpf_live *l, const struct zt_image *img, uint32_t epoch, struct zt_diags *d)
 {
@@ -127,20 +181,23 @@ static int set_epoch(const struct bpf_live *l, uint32_t epoch)
 	return bpf_map_update_elem(l->map[MAP_EPOCH], &zero, &epoch, BPF_ANY) < 0 ? -errno : 0;
 }
 
-int bpf_check(const struct zt_image *img, struct zt_diags *d)
+/* Rules about Unix sockets are the LSM layer's: refused where it cannot be. */
+static int refuse_unix(const struct zt_image *img, struct zt_diags *d)
 {
-	struct core_bpf *obj = NULL;
-	struct bpf_live l;
-	int r = bpf_load(&obj, &l, d);
+	const struct zt_ruleset *rs = img->rs;
+	const char *why = "";
+	struct zt_span at = {.col = 1};
 
-	if (r < 0)
-		return r;
-	r = fill_and_compare(&l, img, FIRST_EPOCH, d);
-	r = r ?: set_epoch(&l, FIRST_EPOCH);
-	r = r ?: test_rules(&l, img, d);
-	bpf_live_done(&l);
-	bpf_unload(obj);
-	return r;
+	if (!(img->cfg->flags & ZT_BPF_HAS_UNIX) || bpf_unix_sockets(img->rs->instance, &why) == 0)
+		return 0;
+	for (size_t i = rs->n_rules; i-- > 0;) /* the first one that somebody wrote */
+		if (rs->rules[i].dir == ZT_DIR_UNIX && !zt_rule_follows(&rs->rules[i])) {
+			at.file = rs->rules[i].file < rs->n_files ? rs->files[rs->rules[i].file] : NULL;
+			at.line = rs->rules[i].line;
+		}
+	(void)zt_diag(d, ZT_ERROR, 4920, at.line ? &at : NULL, "rules about Unix sockets cannot be enforced: %s", why);
+	zt_diag_hint(d, "settings: {unix: where-possible} leaves these rules out where they cannot be enforced");
+	return -ENOTSUP;
 }
 
 /* ---- first commit, or one that cannot be built upon ---- */
@@ -153,11 +210,43 @@ static int guard(struct zt_diags *d)
 	return -EPERM;
 }
 
+/* Programs that bpf_check() loaded and tried, for the commit of the same image: those that decide are those that were tried. */
+static struct {
+	const struct zt_image *img;
+	struct core_bpf *obj;
+	struct bpf_live l;
+} tried;
+
+static void drop_tried(void)
+{
+	if (!tried.img)
+		return;
+	bpf_live_done(&tried.l);
+	bpf_unload(tried.obj);
+	tried.img = NULL;
+}
+
+void bpf_image_forgotten(const struct zt_image *img)
+{
+	if (img == tried.img)
+		drop_tried();
+}
+
+static int take_tried(const struct zt_image *img, struct core_bpf **ret_obj, struct bpf_live *ret, struct zt_diags *d)
+{
+	if (tried.img != img)
+		return bpf_load(ret_obj, ret, d);
+	*ret_obj = tried.obj;
+	*ret = tried.l;
+	tried.img = NULL;
+	return 0;
+}
+
 static int commit_fresh(const struct zt_image *img, struct zt_diags *d)
 {
 	struct core_bpf *obj = NULL;
 	struct bpf_live l;
-	int r = bpf_load(&obj, &l, d);
+	int r = take_tried(img, &obj, &l, d);
 
 	if (r < 0)
 		return r;
@@ -167,10 +256,16 @@ static int commit_fresh(const struct zt_image *img, struct zt_diags *d)
 			d, 3404, r,
 			r == -ENXIO ? "no bpf file system is mounted, and this mount namespace would not outlive us"
 				    : "no bpf file system on /sys/fs/bpf");
+	if (!r && img->n_paths)
+		r = bpf_follow_attach(&l);
 	r = r ?: fill_and_compare(&l, img, FIRST_EPOCH, d);
 	r = r ?: set_epoch(&l, FIRST_EPOCH);
 	r = r ?: zt_fault_step("bpf: maps are filled");
-	r = r ?: bpf_attach(obj, &l, bpf_cgroup, d);
+	r = r ?: bpf_attach(obj, &l, bpf_cgroup, img->cfg->flags & ZT_BPF_HAS_UNIX, d);
+	l.epoch = FIRST_EPOCH;
+	r = r ?: bpf_note_guard(&l);
+	if (!r && img->cfg->flags & ZT_BPF_HAS_UNIX) /* those that were bound before the layer looked */
+		r = bpf_stamp_all(&l);
 	bpf_live_done(&l);
 	bpf_unload(obj);
 	return r;
@@ -184,6 +279,8 @@ static int carry_counts(const struct bpf_live *l, const struct zt_image *img, co
 	ZT_FREE struct zt_count *from = NULL, *to = zt_new(struct zt_count, img->rs->n_rules + 1);
 	int r = to ? bpf_read_config(l, l->epoch & 1, &old) : -ENOMEM;
 
+	if (!r && (old->n_rules != before->n_rules || old->stride != old->n_rules))
+		return 0; /* changed by someone else: whose counters these are cannot be known */
 	r = r ?: bpf_read_counts(l, l->epoch & 1, old, &from);
 	for (size_t i = 0, k = 0; !r && i < img->rs->n_rules; i++) {
 		const struct zt_rule *rule = &img->rs->rules[i];
@@ -202,11 +299,13 @@ static int carry_counts(const struct bpf_live *l, const struct zt_image *img, co
 static int commit_slot(struct bpf_live *l, const struct zt_image *img, const struct zt_ruleset *before,
 		       struct zt_diags *d)
 {
-	uint32_t epoch = l->epoch + 1;
-	int r = fill_and_compare(l, img, epoch, d);
+	uint32_t epoch = bpf_next_epoch(l);
+	int r = img->n_paths && !l->followed ? bpf_follow_attach(l) ?: bpf_follow_pin(l, l->dir) : 0;
+
+	r = r ?: fill_and_compare(l, img, epoch, d);
 
 	r = r ?: zt_fault_step("bpf: the other slot is filled");
-	if (!r && img->cfg->flags & (ZT_BPF_HAS_SUBJECTS | ZT_BPF_HAS_CGROUPS)) {
+	if (!r && img->cfg->flags & (ZT_BPF_HAS_SUBJECTS | ZT_BPF_HAS_CGROUPS | ZT_BPF_HAS_UNIX)) {
 		r = bpf_stamp_all(l);
 		if (r < 0)
 			(void)zt_diag_errno(d, 3404, r, "cannot label the sockets that exist");
@@ -232,32 +331,92 @@ static bool another_cgroup(const struct bpf_live *l)
 	return bpf_cgroup && zt_cgroup_lookup(NULL, bpf_cgroup, &id, &level) == 0 && id != l->cgroup;
 }
 
+/* 0: the next commit fills the other slot of what is attached. Else why it cannot. */
+static int open_sound(const struct zt_image *img, struct bpf_live *l)
+{
+	ZT_FREE struct zt_bpf_config *cfg = NULL;
+	int r = bpf_live_open(img->rs->instance, l);
+
+	if (!r && (l->missing || bpf_follow_lost(l) || another_cgroup(l) ||
+		   (img->cfg->flags & ZT_BPF_HAS_UNIX && !bpf_lsm_pins(l->dir)) ||
+		   (bpf_forward_needed(img) && !bpf_forward_links(l))))
+		r = -EUCLEAN;
+	return r ?: bpf_read_config(l, l->epoch & 1, &cfg);
+}
+
+/*
+ * In maps that nobody looks at yet, by the program that will decide; a commit of the same image goes on with them. Where the programs are attached
+ * already, they are those that will decide, and the commit reads the other slot back before anybody looks at it: loading them once more would prove
+ * nothing and take longer than all the rest.
+ */
+int bpf_check(const struct zt_image *img, struct zt_diags *d)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live live;
+	int r = refuse_unix(img, d) ?: bpf_refuse_forward(img, d);
+
+	bpf_live_init(&live);
+	if (r < 0)
+		return r;
+	drop_tried();
+	r = open_sound(img, &live);
+	r = r ? bpf_load(&tried.obj, &tried.l, d) : 1;
+	if (r)
+		return ZT_MIN(r, 0);
+	tried.img = img;
+	r = fill_and_compare(&tried.l, img, FIRST_EPOCH, d);
+	r = r ?: set_epoch(&tried.l, FIRST_EPOCH);
+	r = r ?: test_rules(&tried.l, img, d);
+	if (!r && (r = forget_tests(&tried.l)) < 0)
+		(void)zt_diag_errno(d, 3404, r, "cannot empty the maps after the test");
+	if (r < 0)
+		drop_tried();
+	return r;
+}
+
+/* Devices come and go without a policy. */
+static int fence_devices(const char *instance, bool *ret_changed, struct zt_diags *d)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
+	ZT_FREE char *path = NULL;
+	ZT_CLOSE int fd = -1;
+	unsigned added = 0;
+	uint32_t level;
+	uint64_t id;
+	int r = bpf_live_open(instance, &l);
+
+	r = r ?: bpf_where(&l, &path, &id, &level);
+	if (!r && (fd = bpf_open_cgroup(path)) < 0)
+		r = fd;
+	r = r ?: bpf_fence(&l, l.dir, fd, &added);
+	if (r < 0)
+		(void)zt_diag(d, ZT_WARNING, 3407, NULL, "frames of packet sockets are not fenced: %s", strerror(-r));
+	*ret_changed = *ret_changed || added;
+	return 0;
+}
+
 int bpf_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *before = NULL;
 	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
-	struct zt_diags quiet = {0};
 	const char *what;
-	int r = bpf_live_open(img->rs->instance, &l), g = guard(d);
+	int r = open_sound(img, &l), g = guard(d);
 
 	*ret_changed = true;
 	if (g < 0)
 		return g;
-	if (!r && (l.missing || another_cgroup(&l)))
-		r = -EUCLEAN;
+	g = refuse_unix(img, d) ?: bpf_refuse_forward(img, d);
+	if (g < 0)
+		return g;
 	if (!r && bpf_compare(&l, img, l.epoch & 1, &what) == 0) {
 		*ret_changed = false;
-		return 0;
+		return fence_devices(img->rs->instance, ret_changed, d);
 	}
-	if (!r && bpf_raise(img->rs->instance, &before, &quiet) == -EUCLEAN)
+	if (!r && bpf_read_ruleset(&l, &before) < 0)
 		before = NULL; /* damaged: its counters are not carried */
-	zt_diags_done(&quiet);
-	if (!r) {
-		ZT_FREE struct zt_bpf_config *cfg = NULL;
-
-		r = bpf_read_config(&l, l.epoch & 1, &cfg);
-	}
-	r = r ? commit_fresh(img, d) : commit_slot(&l, img, before, d);
+	if (r)
+		r = commit_fresh(img, d);
+	else
+		r = commit_slot(&l, img, before, d) ?: fence_devices(img->rs->instance, ret_changed, d);
 	return r < 0 && d && !d->errors ? zt_diag_errno(d, 3404, r, "cannot change the maps") : r;
 }
 

@@ -25,8 +25,9 @@
 #define BPFFS "/sys/fs/bpf"
 #define BPFFS_MAGIC 0xcafe4a11
 
-static const char *const map_names[N_MAPS] = {"epoch",	"config", "entries", "classes", "ports", "evidence", "labels",
-					      "counts", "meta",	  "reasons", "socks",	"flows", "events",   "limit"};
+static const char *const map_names[N_MAPS] = {"epoch",	"config", "entries", "classes", "ports",   "evidence", "paths",
+					      "labels", "names",  "counts",  "meta",	"reasons", "socks",    "seen",
+					      "flows",	"record", "fences",  "events",	"limit"};
 /* In the order of attachment: stamps first, then what decides. */
 static const char *const link_names[N_LINKS] = {"zt_sock_create", "zt_bind4",	 "zt_bind6",
 						"zt_connect4",	  "zt_connect6", "zt_sendmsg4",
@@ -34,9 +35,14 @@ static const char *const link_names[N_LINKS] = {"zt_sock_create", "zt_bind4",	 "
 enum { STAMPING_LINKS = 3 };
 #define ITERATOR "stamp_all"
 
+const char *bpf_map_name(int map)
+{
+	return map_names[map];
+}
+
 void bpf_live_init(struct bpf_live *l)
 {
-	*l = (struct bpf_live){.egress = -1};
+	*l = (struct bpf_live){.egress = -1, .follow = {-1, -1}};
 	for (int i = 0; i < N_MAPS; i++)
 		l->map[i] = -1;
 }
@@ -46,6 +52,8 @@ void bpf_live_done(struct bpf_live *l)
 	for (int i = 0; i < N_MAPS; i++)
 		zt_closep(&l->map[i]);
 	zt_closep(&l->egress);
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(l->follow); i++)
+		zt_closep(&l->follow[i]);
 }
 
 /* ---- the folder ---- */
@@ -114,7 +122,7 @@ static int find_maps(struct bpf_live *l, uint32_t prog)
 	return 0;
 }
 
-static int open_link(const char *dir, const char *name, struct bpf_link_info *ret)
+int bpf_open_link(const char *dir, const char *name, struct bpf_link_info *ret)
 {
 	ZT_FREE char *path = zt_path_join(dir, name);
 	uint32_t len = sizeof(*ret);
@@ -134,6 +142,17 @@ static bool all_maps(const struct bpf_live *l)
 	return true;
 }
 
+/* None at all is how it is where the kernel takes none, unless it was there at the commit. */
+static unsigned lsm_missing(const struct bpf_live *l)
+{
+	ZT_FREE struct zt_bpf_config *cfg = NULL;
+	unsigned pins = bpf_lsm_pins(l->dir);
+	bool all = !pins && bpf_read_config(l, l->epoch & 1, &cfg) == 0 && cfg->epoch == l->epoch &&
+		   cfg->flags & (ZT_BPF_GUARDED | ZT_BPF_HAS_UNIX);
+
+	return pins || all ? N_LSM_LINKS - pins : 0;
+}
+
 int bpf_live_open(const char *instance, struct bpf_live *l)
 {
 	uint32_t zero = 0;
@@ -147,7 +166,7 @@ int bpf_live_open(const char *instance, struct bpf_live *l)
 	for (int i = N_LINKS - 1; i >= 0; i--) {
 		struct bpf_link_info info;
 
-		if (open_link(l->dir, link_names[i], &info) < 0 || !info.cgroup.cgroup_id ||
+		if (bpf_open_link(l->dir, link_names[i], &info) < 0 || !info.cgroup.cgroup_id ||
 		    (l->cgroup && l->cgroup != info.cgroup.cgroup_id)) {
 			l->missing++;
 			continue;
@@ -156,9 +175,34 @@ int bpf_live_open(const char *instance, struct bpf_live *l)
 		if (!all_maps(l))
 			(void)find_maps(l, info.prog_id); /* what is lacking shows below */
 	}
+	l->followed = bpf_follow_pinned(l->dir);
 	if (l->map[MAP_CONFIG] < 0 || l->map[MAP_EPOCH] < 0 || l->map[MAP_META] < 0 ||
 	    bpf_map_lookup_elem(l->map[MAP_EPOCH], &zero, &l->epoch) < 0)
 		return -EUCLEAN;
+	l->missing += lsm_missing(l) + bpf_forward_missing(l);
+	return 0;
+}
+
+int bpf_bells(const char *instance, struct zt_bells *ret)
+{
+	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
+	int r = bpf_live_open(instance, &l);
+	struct bpf_map_info ring = {0};
+	uint32_t len = sizeof(ring);
+
+	if (r < 0)
+		return r;
+	*ret = (struct zt_bells){.ring = -1};
+	for (int i = 0; i < N_LINKS; i++) {
+		struct bpf_link_info info;
+
+		if (bpf_open_link(l.dir, link_names[i], &info) == 0)
+			ret->links[ret->n_links++] = info.id;
+	}
+	if (l.map[MAP_EVENTS] < 0 || bpf_obj_get_info_by_fd(l.map[MAP_EVENTS], &ring, &len) < 0)
+		return 0;
+	ret->ring_id = ring.id;
+	ret->ring = ZT_TAKE_FD(l.map[MAP_EVENTS]);
 	return 0;
 }
 
@@ -218,30 +262,23 @@ void bpf_unload(struct core_bpf *obj)
 }
 
 /* ---- attaching ---- */
-static int pin_link(struct bpf_link *link, const char *dir, const char *name)
+int bpf_pin_link(struct bpf_link *link, const char *dir, const char *name)
 {
 	ZT_FREE char *path = zt_path_join(dir, name);
 
 	return path ? bpf_link__pin(link, path) : -ENOMEM;
 }
 
-/* The iterator shares the maps of the programs. */
-static int pin_iterator(const struct bpf_live *l, const char *dir)
+int bpf_share_maps(struct bpf_object *obj, const struct bpf_live *l, const int *shared, size_t n)
 {
-	static const int shared[] = {MAP_CONFIG, MAP_CLASSES, MAP_EVIDENCE, MAP_LABELS, MAP_SOCKS};
-	struct iter_bpf *obj = iter_bpf__open();
-	struct bpf_link *link = NULL;
 	struct bpf_map *m;
 	int r = 0;
 
-	if (!obj)
-		return errno ? -errno : -EIO;
-	obj->rodata->netns = bpf_netns_cookie();
-	bpf_object__for_each_map(m, obj->obj)
+	bpf_object__for_each_map(m, obj)
 	{
 		bool keep = bpf_map__is_internal(m);
 
-		for (size_t i = 0; !r && i < ZT_ARRAY_SIZE(shared); i++)
+		for (size_t i = 0; !r && i < n; i++)
 			if (!strcmp(bpf_map__name(m), map_names[shared[i]])) {
 				keep = true;
 				r = bpf_map__reuse_fd(m, l->map[shared[i]]);
@@ -249,10 +286,24 @@ static int pin_iterator(const struct bpf_live *l, const char *dir)
 		if (!keep)
 			r = r ?: bpf_map__set_autocreate(m, false);
 	}
+	return r;
+}
+
+static int pin_iterator(const struct bpf_live *l, const char *dir)
+{
+	static const int shared[] = {MAP_CONFIG, MAP_CLASSES, MAP_EVIDENCE, MAP_LABELS, MAP_SOCKS};
+	struct iter_bpf *obj = iter_bpf__open();
+	struct bpf_link *link = NULL;
+	int r;
+
+	if (!obj)
+		return errno ? -errno : -EIO;
+	obj->rodata->netns = bpf_netns_cookie();
+	r = bpf_share_maps(obj->obj, l, shared, ZT_ARRAY_SIZE(shared));
 	r = r ?: iter_bpf__load(obj);
 	if (!r) {
 		link = bpf_program__attach_iter(obj->progs.zt_stamp_all, NULL);
-		r = link ? pin_link(link, dir, ITERATOR) : -errno;
+		r = link ? bpf_pin_link(link, dir, ITERATOR) : -errno;
 	}
 	bpf_link__destroy(link);
 	iter_bpf__destroy(obj);
@@ -283,7 +334,7 @@ int bpf_stamp_all(const struct bpf_live *l)
 
 static int attach_links(struct core_bpf *obj, const struct bpf_live *l, int cgroup, const char *dir)
 {
-	int r = pin_iterator(l, dir);
+	int r = pin_iterator(l, dir) ?: bpf_follow_pin(l, dir);
 
 	for (int i = 0; !r && i < N_LINKS; i++) {
 		struct bpf_program *p = bpf_object__find_program_by_name(obj->obj, link_names[i]);
@@ -294,36 +345,48 @@ static int attach_links(struct core_bpf *obj, const struct bpf_live *l, int cgro
 		if (r < 0)
 			break;
 		link = p ? bpf_program__attach_cgroup(p, cgroup) : NULL;
-		r = !p ? -ENOENT : !link ? -errno : pin_link(link, dir, link_names[i]);
+		r = !p ? -ENOENT : !link ? -errno : bpf_pin_link(link, dir, link_names[i]);
 		bpf_link__destroy(link); /* pinned: goes on */
 		r = r ?: zt_fault_step("bpf: a link is attached");
 	}
 	return r;
 }
 
-static int open_cgroup(const char *cgroup)
+int bpf_open_cgroup(const char *cgroup)
 {
 	ZT_FREE char *mount = NULL, *path = NULL;
 	int r = zt_cgroup_mount(&mount), fd;
 
 	if (r < 0)
 		return r;
+	if (getenv("ZT_TEST") && !(cgroup && *cgroup))
+		return -EPERM; /* whatever a test is about, the machine goes on */
 	path = cgroup && *cgroup ? zt_path_join(mount, cgroup) : zt_strdup(mount);
 	fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	return !path ? -ENOMEM : fd < 0 ? -errno : fd;
 }
 
-int bpf_attach(struct core_bpf *obj, const struct bpf_live *l, const char *cgroup, struct zt_diags *d)
+int bpf_attach(struct core_bpf *obj, const struct bpf_live *l, const char *cgroup, bool lsm_needed, struct zt_diags *d)
 {
 	ZT_FREE char *fresh = zt_asprintf("%s+new", l->dir);
-	ZT_CLOSE int fd = open_cgroup(cgroup);
-	int r = fd < 0 ? fd : fresh ? bpf_remove(fresh) : -ENOMEM;
+	ZT_CLOSE int fd = bpf_open_cgroup(cgroup);
+	int r = fd < 0 ? fd : fresh ? bpf_remove(fresh) : -ENOMEM, fenced, forward;
+	unsigned added;
 
 	if (fd < 0)
 		return zt_diag_errno(d, 3404, fd, "cannot open the control group \"%s\"", cgroup ? cgroup : "/");
 	if (!r && mkdir(fresh, 0700) < 0)
 		r = -errno;
 	r = r ?: attach_links(obj, l, fd, fresh);
+	if (!r && (fenced = bpf_fence(l, fresh, fd, &added)) < 0)
+		(void)zt_diag(d, ZT_WARNING, 3407, NULL, "frames of packet sockets are not fenced: %s",
+			      strerror(-fenced));
+	if (!r && (forward = bpf_forward_attach(l, fresh)) < 0)
+		r = forward;
+	if (!r && bpf_lsm_attach(l, cgroup, fresh) > 0)
+		r = zt_fault_step("bpf: the LSM layer is attached");
+	else if (!r && lsm_needed)
+		r = -EOPNOTSUPP;
 	r = r ?: bpf_remove(l->dir);
 	if (!r && rename(fresh, l->dir) < 0)
 		r = -errno;

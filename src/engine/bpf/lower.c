@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <jansson.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "engine/bpf/bpf.h"
 
 /*
@@ -30,14 +30,14 @@ struct list {
 	struct values exact, classed;
 };
 
-enum { KIND_SRC4, KIND_SRC6, KIND_DST4, KIND_DST6, KIND_UID, KIND_GID, KIND_PORT, N_KINDS };
+enum { KIND_SRC4, KIND_SRC6, KIND_DST4, KIND_DST6, KIND_UID, KIND_GID, KIND_ONE_UID, KIND_ONE_GID, KIND_PORT, N_KINDS };
 struct lower {
 	struct zt_image *img;
 	struct zt_diags *d;
 	struct bpf_classes kinds[N_KINDS];
 	struct list lists[N_DIMS];
 	const struct zt_rule *rule;
-	unsigned table; /* dir * 2 + (family 6) */
+	unsigned table; /* see abi.h */
 	unsigned guard;
 	int over; /* why the rule does not fit, a text of `limits` */
 };
@@ -80,12 +80,12 @@ static bpf_u128 addr_number(const struct zt_addr *a)
 	return v;
 }
 
-static int collect_numbers(struct bpf_classes *c, const struct zt_u32_ranges *l)
+static int collect_numbers(struct bpf_classes *c, const struct zt_u32_ranges *l, bool single)
 {
 	int r = 0;
 
 	for (size_t i = 0; !r && i < l->n; i++)
-		if (l->v[i].lo != l->v[i].hi)
+		if (single || l->v[i].lo != l->v[i].hi)
 			r = bpf_classes_add(c, l->v[i].lo, l->v[i].hi);
 	return r;
 }
@@ -109,8 +109,9 @@ static int collect(struct lower *l)
 
 		r = collect_addrs(&l->kinds[KIND_SRC4], &m->src4) ?: collect_addrs(&l->kinds[KIND_SRC6], &m->src6);
 		r = r ?: collect_addrs(&l->kinds[KIND_DST4], &m->dst4) ?: collect_addrs(&l->kinds[KIND_DST6], &m->dst6);
-		r = r ?: collect_numbers(&l->kinds[KIND_UID], &m->uid) ?: collect_numbers(&l->kinds[KIND_GID], &m->gid);
-		r = r ?: collect_numbers(&l->kinds[KIND_PORT], &m->port);
+		r = r ?: collect_numbers(&l->kinds[KIND_UID], &m->uid, false) ?: collect_numbers(&l->kinds[KIND_GID], &m->gid, false);
+		r = r ?: collect_numbers(&l->kinds[KIND_ONE_UID], &m->uid, true) ?: collect_numbers(&l->kinds[KIND_ONE_GID], &m->gid, true);
+		r = r ?: collect_numbers(&l->kinds[KIND_PORT], &m->port, false);
 	}
 	for (int k = 0; !r && k < N_KINDS; k++)
 		r = bpf_classes_make(&l->kinds[k]);
@@ -163,9 +164,10 @@ static int lower_classes(struct lower *l)
 	static const struct {
 		uint32_t kind;
 		unsigned bits;
-	} tries[] = {
-		[KIND_SRC4] = {ZT_BPF_SRC4, 32},  [KIND_SRC6] = {ZT_BPF_SRC6, 128}, [KIND_DST4] = {ZT_BPF_DST4, 32},
-		[KIND_DST6] = {ZT_BPF_DST6, 128}, [KIND_UID] = {ZT_BPF_UID, 32},    [KIND_GID] = {ZT_BPF_GID, 32}};
+	} tries[] = {[KIND_SRC4] = {ZT_BPF_SRC4, 32},	    [KIND_SRC6] = {ZT_BPF_SRC6, 128},
+		     [KIND_DST4] = {ZT_BPF_DST4, 32},	    [KIND_DST6] = {ZT_BPF_DST6, 128},
+		     [KIND_UID] = {ZT_BPF_UID, 32},	    [KIND_GID] = {ZT_BPF_GID, 32},
+		     [KIND_ONE_UID] = {ZT_BPF_ONE_UID, 32}, [KIND_ONE_GID] = {ZT_BPF_ONE_GID, 32}};
 	int r = lower_ports(l);
 
 	for (size_t k = 0; !r && k < ZT_ARRAY_SIZE(tries); k++) {
@@ -228,6 +230,37 @@ static int list_labels(struct list *to, const struct zt_labels *labels, bool any
 	return r;
 }
 
+/* The number of a name: names are numbered as they come. */
+static int number_of(struct zt_image *img, const char *name, uint32_t *ret)
+{
+	struct bpf_name *n;
+
+	for (size_t i = 0; i < img->n_names; i++)
+		if (!strcmp(img->names[i].key.text, name)) {
+			*ret = img->names[i].number;
+			return 0;
+		}
+	if (zt_grow(img->names, img->cap_names, img->n_names) < 0)
+		return -ENOMEM;
+	n = &img->names[img->n_names++];
+	*n = (struct bpf_name){.key.len = (uint32_t)strlen(name), .number = (uint32_t)img->n_names};
+	memcpy(n->key.text, name, n->key.len); /* at most ZT_UNIX_NAME_MAX */
+	*ret = n->number;
+	return 0;
+}
+
+static int list_names(struct lower *l, const struct zt_unix_names *names)
+{
+	struct list *to = &l->lists[DIM_DST];
+	uint32_t number = 0;
+	int r = 0;
+
+	to->any = !names->n;
+	for (size_t i = 0; !r && i < names->n; i++)
+		r = number_of(l->img, names->v[i], &number) ?: value_add(&to->exact, number, 0);
+	return r;
+}
+
 static int rule_lists(struct lower *l, bool six)
 {
 	static const struct zt_u32_ranges none;
@@ -243,7 +276,10 @@ static int rule_lists(struct lower *l, bool six)
 				   groups ? bpf_cgroup_subject(l->img, m) : 0, false);
 	r = r ?: list_numbers(l, DIM_UID, KIND_UID, m->from ? &none : &m->uid) ?: list_numbers(l, DIM_GID, KIND_GID, &m->gid);
 	r = r ?: list_addrs(l, DIM_SRC, six ? KIND_SRC6 : KIND_SRC4, six ? &m->src6 : &m->src4);
-	r = r ?: list_addrs(l, DIM_DST, six ? KIND_DST6 : KIND_DST4, six ? &m->dst6 : &m->dst4);
+	if (l->rule->dir == ZT_DIR_UNIX)
+		r = r ?: list_names(l, &m->unix_names);
+	else
+		r = r ?: list_addrs(l, DIM_DST, six ? KIND_DST6 : KIND_DST4, six ? &m->dst6 : &m->dst4);
 	r = r ?: list_numbers(l, DIM_PROTO, -1, &m->proto);
 	return r ?: list_numbers(l, DIM_PORT, KIND_PORT, &m->port);
 }
@@ -395,7 +431,10 @@ static void note_rule(struct lower *l)
 	uint32_t *flags = &l->img->cfg->flags;
 
 	*flags |= m->from ? ZT_BPF_HAS_FROM : m->n_cgroups ? ZT_BPF_HAS_CGROUPS : 0;
-	*flags |= m->to ? ZT_BPF_HAS_TO : 0;
+	if (l->rule->dir == ZT_DIR_UNIX)
+		*flags |= ZT_BPF_HAS_UNIX;
+	else
+		*flags |= m->to ? ZT_BPF_HAS_TO : 0;
 	if (l->rule->dir == ZT_DIR_EGRESS)
 		*flags |= (m->src4.n ? ZT_BPF_SRC_MATTERS4 : 0) | (m->src6.n ? ZT_BPF_SRC_MATTERS6 : 0);
 }
@@ -406,9 +445,11 @@ static int lower_rule(struct lower *l)
 
 	note_rule(l);
 	for (int six = 0; !r && six < 2; six++) {
-		if (!(l->rule->match.families & (six ? ZT_FAMILY_6 : ZT_FAMILY_4)))
+		bool of_unix = l->rule->dir == ZT_DIR_UNIX;
+
+		if (!(l->rule->match.families & (six ? ZT_FAMILY_6 : ZT_FAMILY_4)) || (of_unix && six))
 			continue;
-		l->table = (l->rule->dir == ZT_DIR_INGRESS ? 2u : 0u) + (unsigned)six;
+		l->table = of_unix ? ZT_BPF_UNIX_TABLE : (unsigned)l->rule->dir * 2 + (unsigned)six;
 		r = rule_lists(l, six);
 		/* Every choice of parts: dimensions that have no ranges have one part only. */
 		for (unsigned c = 0; !r && c < 1u << N_DIMS; c++) {
@@ -438,16 +479,13 @@ static int lower_rules(struct lower *l)
 
 		l->rule = &rs->rules[i];
 		l->over = 0;
-		if (l->rule->dir == ZT_DIR_FORWARD) {
-			(void)zt_diag(l->d, ZT_ERROR, 3401, &at,
-				      "rule \"%s\": the bpf engine sees no forwarded packets", l->rule->id);
-			zt_diag_hint(l->d, "--engine nft decides what the host forwards");
-			result = -ENOTSUP;
-			continue;
-		}
 		r = lower_rule(l);
-		if (r == -ENOTSUP && l->over)
+		if (r == -ENOTSUP && l->over) {
 			(void)zt_diag(l->d, ZT_ERROR, 3402, &at, "rule \"%s\": %s", l->rule->id, limits[l->over]);
+			zt_diag_hint(
+				l->d,
+				"write fewer kinds of conditions, or larger blocks; --engine nft has other limits");
+		}
 		if (r == -ENOMEM || l->over == OVER_ENTRIES)
 			return r;
 		result = r ?: result;
@@ -502,14 +540,18 @@ static int lower_settings(struct zt_image *img, struct zt_diags *d)
 	(void)snprintf(c->instance, sizeof(c->instance), "%s", rs->instance); /* at most 16 bytes */
 	c->def[0] = default_verdict(s, ZT_DIR_EGRESS);
 	c->def[1] = default_verdict(s, ZT_DIR_INGRESS);
+	c->def[2] = default_verdict(s, ZT_DIR_FORWARD);
 	c->loopback = s->loopback;
 	c->n_rules = c->stride = (uint32_t)rs->n_rules;
 	c->log_limit = s->log_limit;
 	c->log_window = seconds[s->log_limit_per] * UINT64_C(1000000000);
-	c->flags |= (s->log_blocked ? ZT_BPF_LOG_BLOCKED : 0) | (s->preserve_established ? ZT_BPF_KEEP_ESTABLISHED : 0);
+	c->flags |= (s->mode == ZT_MODE_ENFORCE ? ZT_BPF_ENFORCE : 0) | (s->log_blocked ? ZT_BPF_LOG_BLOCKED : 0) |
+		    (s->preserve_established ? ZT_BPF_KEEP_ESTABLISHED : 0) |
+		    (s->socket_passing ? ZT_BPF_PASS_SOCKETS : 0);
 	if (rs->ssh_ports.n > ZT_BPF_SSH_RANGES) {
 		(void)zt_diag(d, ZT_ERROR, 3402, NULL, "sshd listens on more than %d ranges of ports",
 			      ZT_BPF_SSH_RANGES);
+		zt_diag_hint(d, "let sshd listen on fewer ports, or on ports in a row");
 		return -ENOTSUP;
 	}
 	for (size_t i = 0; i < rs->ssh_ports.n; i++) {
@@ -522,23 +564,40 @@ static int lower_settings(struct zt_image *img, struct zt_diags *d)
 
 static int lower_json(struct zt_image *img)
 {
-	json_t *j = NULL;
-	int r = zt_ruleset_to_json(img->rs, &j);
+	ZT_STRBUF struct zt_strbuf text = {0};
+	int r = zt_ruleset_json_text(img->rs, &text);
 
 	if (r < 0)
 		return r;
-	img->json = json_dumps(j, JSON_COMPACT);
-	json_decref(j);
-	if (!img->json)
-		return -ENOMEM;
-	img->json_len = strlen(img->json);
-	img->cfg->meta_len = img->json_len;
-	return 0;
+	img->cfg->meta_len = img->json_len = text.len;
+	img->json = ZT_TAKE(text.buf);
+	return img->json ? 0 : -ENOMEM;
+}
+
+/* ---- images ---- */
+static struct zt_image *known[2]; /* the newest first: what is live, and what shall be */
+
+const struct zt_image *bpf_known(const char *json, size_t len)
+{
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(known); i++)
+		if (known[i] && known[i]->json_len == len && !memcmp(known[i]->json, json, len))
+			return known[i];
+	return NULL;
+}
+
+static void keep(struct zt_image *img)
+{
+	if (bpf_known(img->json, img->json_len))
+		return;
+	bpf_image_free(known[1]);
+	known[1] = known[0];
+	known[0] = img;
+	img->refs++;
 }
 
 void bpf_image_free(struct zt_image *img)
 {
-	if (!img)
+	if (!img || (img->refs && --img->refs))
 		return;
 	zt_labels_done(&img->subjects);
 	zt_labels_done(&img->cgroups);
@@ -548,7 +607,9 @@ void bpf_image_free(struct zt_image *img)
 	free(img->entries);
 	free(img->lpms);
 	free(img->evidence);
+	free(img->paths);
 	free(img->labels);
+	free(img->names);
 	free(img->ports);
 	free(img->json);
 	free(img);
@@ -578,6 +639,8 @@ int bpf_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diag
 	if (r < 0)
 		return r;
 	unique_entries(img);
+	img->refs = 1;
+	keep(img);
 	*ret = ZT_TAKE(img);
 	return 0;
 }

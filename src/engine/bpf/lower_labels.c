@@ -56,6 +56,28 @@ static int number_add(struct zt_image *img, uint32_t lpm, uint64_t kind, size_t 
 		       ?: evidence_add(img, &k, s);
 }
 
+static int path_add(struct zt_image *img, const char *path, uint64_t kind, const struct zt_set_bits *set)
+{
+	struct zt_bpf_path_key k = {.path = "/"};
+	struct bpf_path *p = NULL;
+
+	if (strlen(path) + 2 > sizeof(k.path))
+		return 0;
+	memcpy(k.path + 1, path, strlen(path));
+	for (size_t i = 0; !p && i < img->n_paths; i++)
+		if (!strcmp(img->paths[i].key.path, k.path))
+			p = &img->paths[i];
+	if (!p && zt_grow(img->paths, img->cap_paths, img->n_paths) < 0)
+		return -ENOMEM;
+	if (!p) {
+		p = &img->paths[img->n_paths++];
+		*p = (struct bpf_path){.key = k};
+	}
+	p->value.kinds |= UINT64_C(1) << kind;
+	*(kind == ZT_BPF_E_CGROUP ? &p->value.subjects : &p->value.rules) = set_of(set);
+	return 0;
+}
+
 static int cgroups_add(struct zt_image *img, const struct zt_evidence *e, uint64_t kind)
 {
 	int r = 0;
@@ -63,10 +85,10 @@ static int cgroups_add(struct zt_image *img, const struct zt_evidence *e, uint64
 	for (size_t i = 0; !r && i < e->n_cgroups; i++) {
 		const struct zt_cgroup *cg = e->cgroups[i].cgroup;
 
-		if (!cg->id)
-			continue;
-		r = evidence_add(img, &(struct zt_bpf_evidence){.kind = kind, .a = cg->id}, &e->cgroups[i].set);
 		img->cfg->cgroup_depth = ZT_MAX(img->cfg->cgroup_depth, ZT_MIN(cg->level, (uint32_t)ZT_BPF_LEVELS));
+		r = path_add(img, cg->path, kind, &e->cgroups[i].set);
+		if (!r && cg->id)
+			r = evidence_add(img, &(struct zt_bpf_evidence){.kind = kind, .a = cg->id}, &e->cgroups[i].set);
 	}
 	return r;
 }
@@ -157,9 +179,11 @@ static int lower_cgroups(struct zt_image *img, struct zt_diags *d)
 		if (!m->from && m->n_cgroups && bpf_cgroup_subject(img, m) == UINT32_MAX)
 			r = cgroup_subject_add(img, m);
 	}
-	if (r == -E2BIG)
+	if (r == -E2BIG) {
 		(void)zt_diag(d, ZT_ERROR, 3402, NULL, "rules name more than %d different lists of control groups",
 			      ZT_SUBJECTS_MAX);
+		zt_diag_hint(d, "name a common parent group instead of many");
+	}
 	if (r || !img->cgroup_rs->n_subjects)
 		return r == -E2BIG ? -ENOTSUP : r;
 	r = zt_labels_make(img->cgroup_rs, &img->cgroups, d) ?: zt_evidence_make(img->cgroup_rs, &e);

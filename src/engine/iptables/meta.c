@@ -112,6 +112,10 @@ static void put_settings(struct zt_strbuf *out, const struct zt_ruleset *rs)
 	field(out, s->log_prefix);
 	numbers(out, &rs->ssh_ports);
 	field(out, rs->policy_name);
+	if (s->mark_mask || s->socket_passing)
+		zt_strbuf_printf(out, ";%u", s->mark_mask);
+	if (s->socket_passing)
+		zt_strbuf_str(out, ";1");
 	zt_strbuf_char(out, '|');
 }
 
@@ -298,7 +302,14 @@ static int get_settings(char **f, size_t n, struct zt_ruleset *rs)
 	static const uint32_t max[] = {1, 1, 1, 1, 1, 2, 1, 1, 1, UINT32_MAX, ZT_PER_DAY};
 	struct zt_settings *s = &rs->settings;
 	uint32_t v[ZT_ARRAY_SIZE(max)] = {0};
-	int r = n == SET_FIELDS ? 0 : -EUCLEAN;
+	uint32_t passing = 0;
+	int r = n < SET_FIELDS || n > SET_FIELDS + 2 ? -EUCLEAN : 0;
+
+	if (!r && n > SET_FIELDS)
+		r = get_u32(f[SET_FIELDS], UINT32_MAX, &s->mark_mask);
+	if (!r && n > SET_FIELDS + 1)
+		r = get_u32(f[SET_FIELDS + 1], 1, &passing);
+	s->socket_passing = passing;
 
 	for (size_t i = 0; !r && i < ZT_ARRAY_SIZE(max); i++)
 		r = get_u32(f[i + 1], max[i], &v[i]);

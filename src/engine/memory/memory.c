@@ -215,11 +215,27 @@ static int carry_counters(const json_t *old, const struct zt_ruleset *rs, json_t
 	return r == -ENOMEM ? r : 0; /* an unreadable old state has no counters */
 }
 
+static bool unix_unseen;
+
+void zt_memory_set_unix(bool seen)
+{
+	unix_unseen = !seen;
+}
+
+static bool unix_refused(const struct zt_ruleset *rs)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < rs->n_rules; i++)
+		any = any || rs->rules[i].dir == ZT_DIR_UNIX;
+	return any && unix_unseen;
+}
+
 static int swap(const struct zt_ruleset *rs, const char *instance, bool carry, bool *ret_changed)
 {
 	JSON_REF json_t *kernel = NULL, *ruleset = NULL, *state = NULL, *counters = json_object();
 	json_t *old;
-	int r = counters ? kernel_read(&kernel) : -ENOMEM;
+	int r = !counters ? -ENOMEM : unix_refused(rs) ? -ENOTSUP : kernel_read(&kernel);
 
 	if (!r)
 		r = zt_ruleset_to_json(rs, &ruleset);
@@ -427,8 +443,16 @@ int zt_memory_add_foreign(const char *family, const char *name)
 	return r ? r : kernel_write(kernel);
 }
 
+static int unix_sockets(const char *instance, const char **ret_why)
+{
+	(void)instance;
+	*ret_why = unix_unseen ? "a test took that away" : "";
+	return unix_unseen ? -ENOTSUP : 0;
+}
+
 const struct zt_engine zt_engine_memory = {
 	.name = "memory",
+	.unix_sockets = unix_sockets,
 	.labels = true,
 	.probe = probe,
 	.lower = lower,

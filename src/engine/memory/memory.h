@@ -15,4 +15,5 @@ int zt_memory_set_count(const char *instance, const char *id, uint32_t part, con
 /* From now on raise gives -EUCLEAN with this message, until the next commit, load_text or flush; NULL takes it back. */
 int zt_memory_set_damage(const char *instance, const char *message);
 int zt_memory_add_foreign(const char *family, const char *name);
-void zt_memory_reset(void); /* forgets the state kept in this process */
+void zt_memory_set_unix(bool seen); /* of this process: as a kernel without BPF LSM. Seen at first */
+void zt_memory_reset(void);	    /* forgets the state kept in this process */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
+#include <linux/membarrier.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/fault.h"
@@ -159,10 +162,19 @@ static void scratch_child(const struct zt_image *img, int fd)
 int nft_check(const struct zt_image *img, struct zt_diags *d)
 {
 	struct scratch_answer a = {.r = -EIO};
-	int fds[2], status;
+	int fds[2], status, r;
 	ssize_t n;
 	pid_t pid;
 
+	r = nft_image_number(img, d);
+	if (!r && img->marks)
+		r = nft_stamp_check(img->marks, d);
+	if (r < 0) {
+		if (img->marks && r != -ENOMEM)
+			(void)zt_engine_refuse_subjects(&zt_engine_nft, img->rs,
+							d); /* these are the rules that need them */
+		return r;
+	}
 	drop_plan(img);
 	/* Elements that the kernel holds already, in maps of the same form, need no further proof that it takes them. */
 	if (make_plan(img) < 0)
@@ -365,15 +377,37 @@ static int chains_text(const struct zt_image *img, const struct nft_state *live,
 	nft_text_base(img, out);
 	zt_strbuf_printf(out, "}\nflush set inet %s zt_meta\n", live->table);
 	nft_meta_text(&meta, live->table, out);
+	if (img->marks)
+		zt_strbuf_printf(out, "flush set inet %s zt_same\n", live->table);
+	else if (live->same)
+		zt_strbuf_printf(out, "delete set inet %s zt_same\n", live->table);
+	nft_text_same(img, out);
 	nft_fence_reset(live, out);
 	nft_fence_text(img, out);
 	return zt_strbuf_error(out);
 }
 
-/* Chains that nothing uses any more go in a transaction of their own: they do no harm while they are there. */
-static void drop_stale_chains(const struct zt_image *img, const struct nft_state *live)
+/*
+ * A packet goes through the chains of the generation that it met first, but looks maps up in the one of the moment: what the old chains look at has to
+ * stay as it is until no packet is on its way through them, or what was allowed and still is would find nothing and be denied. The kernel tells.
+ */
+static void old_packets_are_through(void)
 {
-	ZT_STRBUF struct zt_strbuf text = {0}, now = {0}, line = {0};
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		(void)poll(NULL, 0, 20); /* a kernel that does not tell */
+}
+
+static void delete_maps(const struct nft_state *live, struct zt_strbuf *out)
+{
+	for (size_t i = 0; i < live->n_maps; i++)
+		zt_strbuf_printf(out, "delete map inet %s %s\n", live->table, live->maps[i].name);
+	for (size_t i = 0; i < live->n_strangers; i++)
+		zt_strbuf_printf(out, "delete %s\n", live->strangers[i]);
+}
+
+static void delete_chains(const struct zt_image *img, const struct nft_state *live, struct zt_strbuf *out)
+{
+	ZT_STRBUF struct zt_strbuf now = {0}, line = {0};
 
 	nft_text_helper_names(img, &now);
 	nft_text_helpers(img, &now);
@@ -382,10 +416,28 @@ static void drop_stale_chains(const struct zt_image *img, const struct nft_state
 		zt_strbuf_clear(&line);
 		zt_strbuf_printf(&line, "\tchain %s {", live->chains[i]);
 		if (!is_base(live->chains[i]) && !strstr(zt_strbuf_cstr(&now), zt_strbuf_cstr(&line)))
-			zt_strbuf_printf(&text, "delete chain inet %s %s\n", live->table, live->chains[i]);
+			zt_strbuf_printf(out, "delete chain inet %s %s\n", live->table, live->chains[i]);
 	}
+}
+
+/* Maps and chains that nothing uses any more go in transactions of their own: they do no harm while they are there. */
+static int drop_stale(const struct zt_image *img, const struct nft_state *live, bool maps, struct zt_diags *d)
+{
+	ZT_STRBUF struct zt_strbuf text = {0}, chains = {0};
+	int r;
+
+	if (maps)
+		delete_maps(live, &text);
+	delete_chains(img, live, &chains);
+	r = zt_strbuf_error(&text) ?: zt_strbuf_error(&chains);
+	if (r || !(text.len + chains.len))
+		return r;
+	old_packets_are_through();
 	if (text.len)
-		(void)nft_run_text(text.buf, text.len, false, NULL); /* left-over empty chains are harmless */
+		r = nft_run_text(text.buf, text.len, false, d);
+	if (!r && chains.len)
+		(void)nft_run_text(chains.buf, chains.len, false, NULL); /* left-over empty chains are harmless */
+	return r;
 }
 
 static int elem_line(const struct zt_image *img, const struct nft_elem *e, bool add, struct zt_strbuf *out)
@@ -424,12 +476,10 @@ static int commit_text(const struct zt_image *img, const struct nft_state *live,
 		r = elem_line(img, delta->add[i], true, &text);
 	if (!r)
 		r = nft_run_text(text.buf, text.len, false, d);
-	if (!r)
-		drop_stale_chains(img, live);
-	return r;
+	return r ? r : drop_stale(img, live, false, d);
 }
 
-/* ---- everything: new maps beside the old ones, then one text that turns the chains over ---- */
+/* ---- everything: new maps beside the old ones, then one text that turns the chains over, then the old maps go ---- */
 static unsigned next_version(const struct nft_state *live)
 {
 	unsigned v = 0;
@@ -459,14 +509,6 @@ static int load_new_maps(const struct zt_image *img, struct zt_diags *d)
 	return r;
 }
 
-static void delete_maps(const struct nft_state *live, struct zt_strbuf *out)
-{
-	for (size_t i = 0; i < live->n_maps; i++)
-		zt_strbuf_printf(out, "delete map inet %s %s\n", live->table, live->maps[i].name);
-	for (size_t i = 0; i < live->n_strangers; i++)
-		zt_strbuf_printf(out, "delete %s\n", live->strangers[i]);
-}
-
 static void undo_new_maps(const struct zt_image *img, const struct nft_state *live)
 {
 	ZT_STRBUF struct zt_strbuf text = {0};
@@ -493,19 +535,16 @@ static int commit_all(const struct zt_image *img, struct nft_state *live, struct
 		r = zt_fault_step("nft: new maps are loaded");
 	if (!r)
 		r = chains_text(img, live, &text);
-	if (!r) {
-		delete_maps(live, &text);
-		r = zt_strbuf_error(&text);
-	}
 	if (!r && live->base_chains != NFT_BASE_CHAINS)
 		(void)nft_seed_conntrack(); /* without it old flows are picked up by their next packet from the client */
 	if (!r)
 		r = nft_run_text(text.buf, text.len, false, d);
-	if (r < 0)
+	if (r < 0) {
 		undo_new_maps(img, live);
-	else
-		drop_stale_chains(img, live);
-	return r;
+		return r;
+	}
+	r = zt_fault_step("nft: the chains are turned over");
+	return r ? r : drop_stale(img, live, true, d);
 }
 
 static int commit_once(const struct zt_image *img, bool *ret_changed, struct zt_diags *d)
@@ -530,12 +569,12 @@ static int commit_once(const struct zt_image *img, bool *ret_changed, struct zt_
 	return r == -EOPNOTSUPP ? commit_all(img, &live, d) : r;
 }
 
-int nft_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d)
+static int commit_rules(const struct zt_image *img, bool *ret_changed, struct zt_diags *d)
 {
 	char table[64];
 	unsigned added = 0;
 	bool planned;
-	int r = img->work->digest[0] ? 0 : nft_check(img, d);
+	int r = 0;
 
 	*ret_changed = true;
 	if (!r)
@@ -557,8 +596,68 @@ int nft_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d
 	return r < 0 ? zt_diag_errno(d, 3105, r, "the kernel does not hold what was loaded") : 0;
 }
 
+/* Labels come before rules that look at them, and go after the last that does. */
+int nft_commit(const struct zt_image *img, bool *ret_changed, struct zt_diags *d)
+{
+	struct nft_stamp *stamp = NULL;
+	int r = img->work->digest[0] ? 0 : nft_check(img, d);
+
+	if (!r && img->marks)
+		r = nft_stamp_begin(img->rs->instance, img->marks, &stamp, d);
+	r = r ?: zt_fault_step("nft: the labels are prepared");
+	r = r ?: commit_rules(img, ret_changed, d);
+	if (r < 0) {
+		nft_stamp_abort(stamp);
+		return r;
+	}
+	*ret_changed = *ret_changed || stamp;
+	if (!img->marks)
+		(void)nft_stamp_remove(img->rs->instance); /* no rule looks at marks any more */
+	return stamp ? nft_stamp_finish(stamp, d) : 0;
+}
+
 /* ---- bytes of a backup or a generation ---- */
-int nft_load_text(const char *instance, const char *text, size_t len, struct zt_diags *d)
+#define STAMP "# zt-stamp "
+
+/* The labels' part, in comment lines: what nft_marks_text() gave, cut to pieces. */
+void nft_text_stamp(const char *marks, struct zt_strbuf *out)
+{
+	for (size_t at = 0, len = strlen(marks); at < len; at += 1000)
+		zt_strbuf_printf(out, STAMP "%.1000s\n", marks + at);
+}
+
+static int split_text(const char *text, size_t len, struct zt_strbuf *rules, struct zt_strbuf *marks)
+{
+	for (const char *p = text, *end = text + len, *nl; p < end; p = nl) {
+		nl = memchr(p, '\n', (size_t)(end - p));
+		nl = nl ? nl + 1 : end;
+		if ((size_t)(nl - p) > strlen(STAMP) && !memcmp(p, STAMP, strlen(STAMP)))
+			zt_strbuf_add(marks, p + strlen(STAMP), (size_t)(nl - p) - strlen(STAMP) - (nl[-1] == '\n'));
+		else
+			zt_strbuf_add(rules, p, (size_t)(nl - p));
+	}
+	return zt_strbuf_error(rules) ?: zt_strbuf_error(marks);
+}
+
+/* Back to an older numbering: its numbers mean what they meant, but the next fresh one comes after all that were used since. */
+static int stamp_of_text(const char *instance, const struct zt_strbuf *text, struct nft_stamp **ret, struct zt_diags *d)
+{
+	ZT_CLEANUP(nft_marks_freep) struct nft_marks *m = NULL, *live = NULL;
+	struct zt_diags quiet = {0};
+	int r = text->len ? nft_marks_parse(text->buf, text->len, &m) : 0;
+
+	if (r < 0)
+		return zt_diag_errno(d, 3112, r, "the labels in the text cannot be read");
+	if (!m)
+		return 0;
+	(void)nft_stamp_read(instance, &live, &quiet); /* without one the text is all there is to know */
+	zt_diags_done(&quiet);
+	if (live && live->mask == m->mask)
+		m->next = ZT_MAX(m->next, live->next);
+	return nft_stamp_begin(instance, m, ret, d);
+}
+
+static int load_rules(const char *instance, const char *text, size_t len, struct zt_diags *d)
 {
 	ZT_CLEANUP(nft_state_done) struct nft_state live = {0};
 	ZT_STRBUF struct zt_strbuf out = {0};
@@ -569,6 +668,8 @@ int nft_load_text(const char *instance, const char *text, size_t len, struct zt_
 		/* Base chains stay; everything in them and all maps come anew, in one transaction. */
 		zt_strbuf_printf(&out, "flush table inet %s\n", live.table);
 		delete_maps(&live, &out);
+		if (live.same)
+			zt_strbuf_printf(&out, "delete set inet %s zt_same\n", live.table);
 		zt_strbuf_printf(&out,
 				 "table inet %s {\n\tset zt_meta {\n\t\ttype mark\n\t}\n}\nflush set inet %s zt_meta\n",
 				 live.table, live.table);
@@ -583,4 +684,20 @@ int nft_load_text(const char *instance, const char *text, size_t len, struct zt_
 		(void)zt_diag(d, ZT_WARNING, 3106, NULL,
 			      "raw frames are not fenced: the kernel refuses netdev egress chains");
 	return r;
+}
+
+int nft_load_text(const char *instance, const char *text, size_t len, struct zt_diags *d)
+{
+	ZT_STRBUF struct zt_strbuf rules = {0}, marks = {0};
+	struct nft_stamp *stamp = NULL;
+	int r = split_text(text, len, &rules, &marks) ?: stamp_of_text(instance, &marks, &stamp, d);
+
+	r = r ?: load_rules(instance, rules.buf, rules.len, d);
+	if (r < 0) {
+		nft_stamp_abort(stamp);
+		return r;
+	}
+	if (!marks.len)
+		(void)nft_stamp_remove(instance); /* no rule looks at marks any more */
+	return stamp ? nft_stamp_finish(stamp, d) : 0;
 }

@@ -179,8 +179,10 @@ static bool same_meaning(const struct zt_image *img, const struct nft_elem *e, c
 {
 	const struct zt_rule *rule = &img->rs->rules[e->rule];
 	char text[64];
+	struct nft_refs refs = nft_refs_of(img, e->rule);
 
-	if (l->flat || l->okey != img->okey[e->rule] || l->part != rule->part || strcmp(l->id, rule->id) != 0)
+	if (l->flat || l->okey != img->okey[e->rule] || l->refs.from != refs.from || l->refs.to != refs.to ||
+	    l->part != rule->part || strcmp(l->id, rule->id) != 0)
 		return false;
 	nft_verdict_text(rule, text);
 	return l->accept ? !strcmp(text, "accept") : !strncmp(text, "goto ", 5) && !strcmp(text + 5, l->chain);

@@ -30,7 +30,7 @@ static int add_value(struct piece *p, int dim, struct nft_value v)
 	if (r < 0)
 		return r;
 	l->v[l->n++] = v;
-	p->shape.dims |= (uint8_t)(1u << dim);
+	p->shape.dims |= (uint16_t)(1u << dim);
 	return 0;
 }
 
@@ -124,18 +124,51 @@ static int expand(struct piece *p)
 	return 0;
 }
 
-/* family 0: the rule says nothing about addresses and covers both. */
-static int make_piece(const struct zt_match *m, unsigned family, uint32_t level, struct piece *p)
+struct numbers_ctx {
+	struct piece *p;
+	int dim;
+	uint32_t shift;
+};
+
+static int add_mark(void *arg, uint32_t number)
 {
+	const struct numbers_ctx *c = arg;
+	uint64_t mark = (uint64_t)number << c->shift;
+
+	return add_value(c->p, c->dim, (struct nft_value){.lo = mark, .hi = mark});
+}
+
+static int add_marks(struct piece *p, int dim, const struct nft_marks *marks, uint32_t subject, enum zt_verdict verdict)
+{
+	struct numbers_ctx c = {p, dim, subject ? nft_marks_shift(marks) : 0};
+
+	return subject ? nft_marks_each(marks, subject, verdict, add_mark, &c) : 0;
+}
+
+/* Who sends and who receives: by number where there is one, else what the kernel can match itself. */
+static int add_ends(const struct nft_marks *marks, const struct zt_rule *rule, uint32_t level, struct piece *p)
+{
+	const struct zt_match *m = &rule->match;
+	uint32_t from = nft_marks_from(marks, rule);
+	int r = add_marks(p, DIM_FROM, marks, from, rule->verdict)
+			?: add_marks(p, DIM_TO, marks, nft_marks_to(marks, rule), rule->verdict);
+
+	if (from)
+		return r;
+	r = r ?: m->n_cgroups ? add_cgroups(p, m, level) : 0;
+	return r ?: add_numbers(p, DIM_UID, &m->uid) ?: add_numbers(p, DIM_GID, &m->gid);
+}
+
+/* family 0: the rule says nothing about addresses and covers both. */
+static int make_piece(const struct nft_marks *marks, const struct zt_rule *rule, unsigned family, uint32_t level,
+		      struct piece *p)
+{
+	const struct zt_match *m = &rule->match;
 	const struct zt_addr_ranges *src = family == 4 ? &m->src4 : &m->src6, *dst = family == 4 ? &m->dst4 : &m->dst6;
 	unsigned families = family == 0 ? ZT_FAMILY_4 | ZT_FAMILY_6 : family == 4 ? ZT_FAMILY_4 : ZT_FAMILY_6;
 	bool single;
-	int r = m->n_cgroups ? add_cgroups(p, m, level) : 0;
+	int r = add_ends(marks, rule, level, p);
 
-	if (!r)
-		r = add_numbers(p, DIM_UID, &m->uid);
-	if (!r)
-		r = add_numbers(p, DIM_GID, &m->gid);
 	if (!r && family)
 		r = add_addrs(p, DIM_SRC, src);
 	if (!r && family)
@@ -254,7 +287,7 @@ static int lower_piece(struct zt_image *img, struct nft_index *ix, uint32_t rule
 	const struct zt_rule *zr = &img->rs->rules[rule];
 	ZT_CLEANUP(piece_done) struct piece p = {0};
 	uint32_t guard = 0, stratum = 0;
-	int r = make_piece(&zr->match, family, level, &p);
+	int r = make_piece(img->marks, zr, family, level, &p);
 
 	if (!r)
 		r = find_guard(img, zr, &guard);
@@ -298,7 +331,7 @@ static int lower_rule(struct zt_image *img, struct nft_index *ix, uint32_t rule)
 	unsigned floor = nft_index_floor(ix, rule);
 	int r = 0;
 
-	if (!m->n_cgroups)
+	if (!m->n_cgroups || (img->refs && img->refs[rule].from))
 		return lower_families(img, ix, rule, 0, floor);
 	for (size_t i = 0; !r && i < m->n_cgroups; i++)
 		if (first_of_level(m, i))
@@ -314,6 +347,8 @@ void nft_image_free(struct zt_image *img)
 	free(img->strata);
 	free(img->elems);
 	free(img->okey);
+	free(img->refs);
+	nft_marks_free(img->marks);
 	nft_work_free(img->work);
 	free(img);
 }
@@ -337,10 +372,11 @@ void nft_image_set_version(const struct zt_image *img, unsigned version)
 	name_strata(img);
 }
 
-static int count_piece(const struct zt_match *m, unsigned family, uint32_t level, size_t *total)
+static int count_piece(const struct nft_marks *marks, const struct zt_rule *rule, unsigned family, uint32_t level,
+		       size_t *total)
 {
 	ZT_CLEANUP(piece_done) struct piece p = {0};
-	int r = make_piece(m, family, level, &p);
+	int r = make_piece(marks, rule, family, level, &p);
 	size_t n = 1;
 
 	for (int d = 0; d < N_DIMS; d++)
@@ -349,30 +385,31 @@ static int count_piece(const struct zt_match *m, unsigned family, uint32_t level
 	return r;
 }
 
-static int count_families(const struct zt_match *m, uint32_t level, size_t *total)
+static int count_families(const struct nft_marks *marks, const struct zt_rule *rule, uint32_t level, size_t *total)
 {
+	const struct zt_match *m = &rule->match;
 	int r = 0;
 
 	if (is_agnostic(m))
-		return count_piece(m, 0, level, total);
+		return count_piece(marks, rule, 0, level, total);
 	if (m->families & ZT_FAMILY_4)
-		r = count_piece(m, 4, level, total);
+		r = count_piece(marks, rule, 4, level, total);
 	if (!r && m->families & ZT_FAMILY_6)
-		r = count_piece(m, 6, level, total);
+		r = count_piece(marks, rule, 6, level, total);
 	return r;
 }
 
-int nft_lower_count(const struct zt_rule *rule, size_t *ret)
+int nft_lower_count(const struct nft_marks *marks, const struct zt_rule *rule, size_t *ret)
 {
 	const struct zt_match *m = &rule->match;
 	int r = 0;
 
 	*ret = 0;
-	if (!m->n_cgroups)
-		return count_families(m, 0, ret);
+	if (!m->n_cgroups || nft_marks_from(marks, rule))
+		return count_families(marks, rule, 0, ret);
 	for (size_t i = 0; !r && i < m->n_cgroups; i++)
 		if (first_of_level(m, i))
-			r = count_families(m, m->cgroups[i].level, ret);
+			r = count_families(marks, rule, m->cgroups[i].level, ret);
 	return r;
 }
 
@@ -398,11 +435,108 @@ static int compare_elems(const void *a, const void *b)
 	return x->rule != y->rule ? (x->rule < y->rule ? -1 : 1) : memcmp(x->key, y->key, sizeof(x->key));
 }
 
+static int make_marks(struct zt_image *img, struct zt_diags *d)
+{
+	int r = nft_marks_make(img->rs, &img->marks, d);
+
+	if (r < 0 || !img->marks)
+		return r;
+	img->refs = zt_new(struct nft_refs, img->rs->n_rules + 1);
+	for (size_t i = 0; img->refs && i < img->rs->n_rules; i++)
+		img->refs[i] = (struct nft_refs){nft_marks_from(img->marks, &img->rs->rules[i]),
+						 nft_marks_to(img->marks, &img->rs->rules[i])};
+	return img->refs ? 0 : -ENOMEM;
+}
+
+struct nft_refs nft_refs_of(const struct zt_image *img, uint32_t rule)
+{
+	return img->refs ? img->refs[rule] : (struct nft_refs){0};
+}
+
+/* ---- the numbers that the kernel is to know ---- */
+static void renumber_elem(const struct zt_image *img, struct nft_elem *e, const uint32_t *now)
+{
+	const struct nft_shape *shape = &img->strata[e->stratum].shape;
+	uint32_t shift = nft_marks_shift(img->marks);
+	struct nft_value v[N_DIMS];
+
+	nft_shape_decode(shape, e->key, e->end, v);
+	for (int d = DIM_FROM; d <= DIM_TO; d++)
+		v[d].lo = v[d].hi = (uint64_t)now[v[d].lo >> shift] << shift;
+	nft_shape_encode(shape, v, e->key, e->end);
+}
+
+static size_t n_numbers(const struct nft_marks *m)
+{
+	return m->sets[0].n + m->sets[1].n;
+}
+
+static void copy_numbers(const struct nft_marks *m, uint32_t *to)
+{
+	for (int s = 0; s < N_MARK_SPACES; s++)
+		for (size_t i = 0; i < m->sets[s].n; i++)
+			*to++ = m->number[s][i];
+}
+
+static int follow(const struct zt_image *img, const struct nft_marks *old)
+{
+	struct nft_marks *m = img->marks;
+	ZT_FREE uint32_t *now = zt_new(uint32_t, (size_t)nft_marks_max(m) + 1);
+	ZT_FREE uint32_t *before = zt_new(uint32_t, n_numbers(m) + 1), *after = zt_new(uint32_t, n_numbers(m) + 1);
+	int r;
+
+	if (!now || !before || !after)
+		return -ENOMEM;
+	copy_numbers(m, before);
+	r = nft_marks_follow(m, old);
+	if (r < 0)
+		return r;
+	copy_numbers(m, after);
+	for (size_t i = 0; i < n_numbers(m); i++)
+		now[before[i]] = after[i];
+	for (size_t i = 0; i < img->n_elems; i++)
+		renumber_elem(img, &img->elems[i], now);
+	if (img->n_elems)
+		qsort(img->elems, img->n_elems, sizeof(*img->elems), compare_elems);
+	return 0;
+}
+
+/* The stamp is lost, the rules are not: numbers go on from where they were. */
+static uint32_t next_of_rules(const char *instance)
+{
+	ZT_CLEANUP(nft_state_done) struct nft_state s = {0};
+	const char *text = nft_state_read(instance, NFT_READ_META, &s) < 0 ? NULL : nft_meta_get(&s.meta, "marknext");
+	uint64_t v = 0;
+
+	return text && !zt_parse_u64(text, UINT32_MAX, &v) ? (uint32_t)v : 0;
+}
+
+int nft_image_number(const struct zt_image *img, struct zt_diags *d)
+{
+	ZT_CLEANUP(nft_marks_freep) struct nft_marks *old = NULL;
+	struct zt_diags quiet = {0};
+	uint32_t next;
+	int r;
+
+	if (!img->marks || img->work->numbered)
+		return 0;
+	r = nft_stamp_read(img->rs->instance, &old, &quiet);
+	zt_diags_done(&quiet);
+	if (r == -ENOMEM)
+		return r;
+	next = old ? 0 : next_of_rules(img->rs->instance);
+	if (!old && next > 1)
+		r = nft_marks_blank(img->marks, next, &old);
+	r = old ? follow(img, old) : 0;
+	img->work->numbered = !r;
+	return r < 0 ? zt_diag_errno(d, 3110, r, "cannot number the labels") : 0;
+}
+
 int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d)
 {
 	struct nft_index *ix = nft_index_new(rs);
 	struct zt_image *img = zt_new(struct zt_image, 1);
-	int r = zt_engine_refuse_needs(&zt_engine_nft, rs, d) ?: zt_engine_refuse_subjects(&zt_engine_nft, rs, d);
+	int r = zt_engine_refuse_needs(&zt_engine_nft, rs, d) ?: zt_engine_refuse_unix(&zt_engine_nft, rs, d);
 
 	if (!ix || !img)
 		r = -ENOMEM;
@@ -410,7 +544,8 @@ int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diag
 		img->rs = rs;
 		img->okey = zt_new(uint64_t, rs->n_rules + 1);
 		img->work = zt_new(struct nft_work, 1);
-		r = img->okey && img->work ? find_guard(img, &(struct zt_rule){0}, &(uint32_t){0}) : -ENOMEM;
+		r = img->okey && img->work ? make_marks(img, d) : -ENOMEM;
+		r = r ?: find_guard(img, &(struct zt_rule){0}, &(uint32_t){0});
 	}
 	for (uint32_t i = 0; !r && i < rs->n_rules; i++) {
 		img->okey[i] = (uint64_t)(i + 1) << 12;

@@ -13,7 +13,7 @@
  * The file is text lines for what is small and packed records for the elements, in host order: it never leaves the boot it was
  * written in. Its last 64 bytes are the SHA-256 of the rest.
  */
-#define MAGIC "zt-segment nft memo 1\n"
+#define MAGIC "zt-segment nft memo 2\n"
 #define MEMO_BYTES ((size_t)1 << 30)
 
 struct head {
@@ -24,7 +24,7 @@ struct head {
 };
 struct record { /* followed by key, end when it is a range, id, chain */
 	uint64_t okey;
-	uint32_t map, part;
+	uint32_t map, part, from, to;
 	uint8_t id_len, chain_len, accept;
 };
 
@@ -79,6 +79,8 @@ static void put_elem(struct zt_strbuf *out, const struct zt_image *img, const st
 	rec.okey = img->okey[e->rule];
 	rec.map = map;
 	rec.part = rule->part;
+	rec.from = nft_refs_of(img, e->rule).from;
+	rec.to = nft_refs_of(img, e->rule).to;
 	rec.id_len = (uint8_t)strlen(rule->id);
 	rec.chain_len = (uint8_t)strlen(chain);
 	rec.accept = !*chain;
@@ -223,8 +225,12 @@ static int take_elem(struct reader *in, const struct nft_state *s, struct nft_li
 	chain = take(in, rec.chain_len);
 	if (in->bad)
 		return -ESTALE;
-	*e = (struct nft_live_elem){
-		.map = rec.map, .okey = rec.okey, .part = rec.part, .accept = rec.accept, .packets = NFT_UNREAD};
+	*e = (struct nft_live_elem){.map = rec.map,
+				    .okey = rec.okey,
+				    .part = rec.part,
+				    .refs = {rec.from, rec.to},
+				    .accept = rec.accept,
+				    .packets = NFT_UNREAD};
 	memcpy(e->key, key, len);
 	memcpy(e->end, end, len);
 	memcpy(e->chain, chain, rec.chain_len);

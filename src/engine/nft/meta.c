@@ -82,6 +82,17 @@ static int add_cgroups(struct nft_meta *m, const struct zt_ruleset *rs)
 	return r;
 }
 
+/* Which stamp the elements' numbers are of, and from where on numbers are fresh should it be lost. */
+static int add_marks(struct nft_meta *m, const struct nft_marks *marks)
+{
+	char hex[65];
+	int r = marks ? nft_marks_hash(marks, hex) : 0;
+
+	if (r < 0 || !marks)
+		return r;
+	return add(m, "marks=%s", hex) ?: add(m, "marknext=%u", marks->next);
+}
+
 static int add_ssh(struct nft_meta *m, const struct zt_u32_ranges *l)
 {
 	ZT_STRBUF struct zt_strbuf b = {0};
@@ -111,6 +122,10 @@ int nft_meta_make(const struct zt_image *img, struct nft_meta *ret)
 			s->preserve_established);
 	if (!r)
 		r = add(&m, "limit=%u %d", s->log_limit, s->log_limit_per);
+	if (!r && s->mark_mask)
+		r = add(&m, "markmask=%u", s->mark_mask);
+	if (!r && s->socket_passing)
+		r = add(&m, "passing=1");
 	if (!r)
 		r = add(&m, "prefix=%s|", s->log_prefix);
 	if (!r)
@@ -119,6 +134,8 @@ int nft_meta_make(const struct zt_image *img, struct nft_meta *ret)
 		r = add(&m, "policy=%s", rs->policy_name);
 	for (size_t i = 0; !r && i < rs->n_files; i++)
 		r = add(&m, "file%zu=%s", i, rs->files[i]);
+	if (!r)
+		r = add_marks(&m, img->marks);
 	if (!r)
 		r = add_guards(&m, img);
 	if (!r)
@@ -177,7 +194,8 @@ static int take_string(const struct nft_meta *m, const char *key, char **ret)
 static int read_settings(const struct nft_meta *m, struct zt_settings *s)
 {
 	const char *def = nft_meta_get(m, "default"), *mode = nft_meta_get(m, "mode"),
-		   *limit = nft_meta_get(m, "limit");
+		   *limit = nft_meta_get(m, "limit"), *mask = nft_meta_get(m, "markmask");
+	uint64_t bits = 0;
 	int d[3], v[6], per;
 	unsigned n;
 	size_t len;
@@ -200,6 +218,10 @@ static int read_settings(const struct nft_meta *m, struct zt_settings *s)
 	s->preserve_established = v[5] != 0;
 	s->log_limit = n;
 	s->log_limit_per = per;
+	if (mask && (zt_parse_u64(mask, UINT32_MAX, &bits) < 0 || !zt_mark_mask_valid((int64_t)bits)))
+		return -EUCLEAN;
+	s->mark_mask = (uint32_t)bits;
+	s->socket_passing = nft_meta_get(m, "passing") != NULL;
 	return per >= ZT_PER_SECOND && per <= ZT_PER_DAY ? 0 : -EUCLEAN;
 }
 

@@ -22,6 +22,15 @@ bool nft_fence_supported(void)
 	return try_text(fence) == 0;
 }
 
+/* Without the programs that mark sockets, policies that need no labels are enforced all the same. */
+static int probe_labels(struct zt_caps *ret)
+{
+	ZT_FREE char *why = NULL;
+	int r = nft_stamp_probe(&why);
+
+	return r ?: why ? zt_caps_gap(ret, "executables, groups, containers, receivers", why) : 0;
+}
+
 static int probe(const char *instance, struct zt_caps *ret)
 {
 	static const char core[] =
@@ -41,12 +50,9 @@ static int probe(const char *instance, struct zt_caps *ret)
 	if (!nft_fence_supported())
 		r = zt_caps_gap(ret, "raw frames (AF_PACKET)", "no netdev egress hook in this kernel");
 	if (!r)
-		r = zt_caps_gap(ret, "executables, containers, receivers",
-				"this engine sees users, groups and cgroups");
+		r = probe_labels(ret);
 	if (!r)
 		r = zt_caps_gap(ret, "sockets handed over to others", "a socket keeps the user it was made by");
-	if (!r)
-		r = zt_caps_gap(ret, "supplementary groups", "the kernel matches the primary group");
 	if (!r)
 		r = zt_caps_gap(ret, "Unix sockets, vsock, AF_XDP", "no netfilter hook sees them");
 	return r;
@@ -54,10 +60,16 @@ static int probe(const char *instance, struct zt_caps *ret)
 
 static int image_text(const struct zt_image *img, struct zt_strbuf *out)
 {
+	ZT_FREE char *marks = NULL;
+	int r;
+
 	/* The digest of the rules belongs to the text, and only loading tells it; without the right to load, the text is only for reading. */
 	if (!img->work->digest[0])
 		(void)nft_check(img, NULL);
-	return nft_text_full(img, true, out);
+	r = nft_text_full(img, true, out) ?: img->marks ? nft_marks_text(img->marks, &marks) : 0;
+	if (!r && marks)
+		nft_text_stamp(marks, out);
+	return r ?: zt_strbuf_error(out);
 }
 
 static int identify(const char *instance, uint64_t *ret_generation, char ret_hash[static 65])
@@ -74,14 +86,27 @@ static int identify(const char *instance, uint64_t *ret_generation, char ret_has
 	hash = nft_meta_get(&s.meta, "hash");
 	if (!generation || !hash || strlen(hash) != 64)
 		return -EUCLEAN;
+	if (nft_meta_get(&s.meta, "marks") && nft_stamp_identify(instance) < 0)
+		return -EUCLEAN;
 	memcpy(ret_hash, hash, 65);
 	return zt_parse_u64(generation, UINT64_MAX, ret_generation);
+}
+
+static int number(const char *instance, const struct zt_actor *a, uint32_t *ret)
+{
+	ZT_CLEANUP(nft_marks_freep) struct nft_marks *m = NULL;
+	int r = nft_stamp_read(instance, &m, NULL);
+
+	if (m)
+		*ret = nft_marks_number(m, a);
+	return m ? 0 : r;
 }
 
 static int flush(const char *instance, struct zt_diags *d)
 {
 	ZT_STRBUF struct zt_strbuf text = {0};
 	char table[64];
+	int r;
 
 	/* Naming a table before deleting it makes "delete" hold whether it was there or not. */
 	nft_table_name(instance, table);
@@ -90,7 +115,10 @@ static int flush(const char *instance, struct zt_diags *d)
 		return -EIO;
 	zt_strbuf_clear(&text);
 	zt_strbuf_printf(&text, "table netdev %s {\n}\ndelete table netdev %s\n", table, table);
-	return nft_run_text(text.buf, text.len, false, d);
+	if (nft_run_text(text.buf, text.len, false, d) < 0)
+		return -EIO;
+	r = nft_stamp_remove(instance);
+	return r < 0 ? zt_diag_errno(d, 3110, r, "cannot remove the programs of the labels") : 0;
 }
 
 /* ---- tables of others ---- */
@@ -162,8 +190,15 @@ static int foreign(const char *instance, struct zt_foreign **ret, size_t *ret_n)
 	return 0;
 }
 
+static enum zt_follows follows(const char *instance)
+{
+	return nft_stamp_follows(instance) ? ZT_FOLLOWS_SUBJECTS : ZT_FOLLOWS_NONE;
+}
+
 const struct zt_engine zt_engine_nft = {
 	.name = "nft",
+	.labels = true,
+	.finds_all = true,
 	.probe = probe,
 	.lower = nft_lower,
 	.image_free = nft_image_free,
@@ -176,6 +211,8 @@ const struct zt_engine zt_engine_nft = {
 	.counters = nft_counters,
 	.flush = flush,
 	.foreign = foreign,
+	.number = number,
 	.use_memo = nft_use_memo,
 	.raise_memo = nft_raise_memo,
+	.follows = follows,
 };

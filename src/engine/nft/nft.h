@@ -10,6 +10,9 @@
  *    up in verdict maps, one lookup a map; then `<dir>_default`.
  *  - A map holds rules of one shape: which fields make up the key, single values (hash) or ranges (pipapo), under one guard (time
  *    windows, expiry). Rules that overlap stay in order by standing in maps that are looked up one after another ("strata").
+ *  - Maps of another form come beside the old ones; one transaction turns the chains over; the old maps go in a later one, when no packet is on its
+ *    way through the old chains any more (commit.c). Where only that fails, the commit fails with the new chains in place, weaker
+ *    than engine.h says: apply rolls back, a heal loads the whole text instead. Killed there, the next command settles it.
  *  - Every element has its own counter and the comment `<rule id> #<order key>[.<part>]`. Order keys leave gaps, so that inserting
  *    a rule does not touch its neighbours' elements.
  *  - The set `zt_meta` carries generation, hash, settings, guards, cgroup paths: one element a line of text, in its comment.
@@ -21,9 +24,23 @@
 
 #include "base/mem.h"
 #include "engine/engine.h"
+#include "engine/nft/marks.h"
 
-enum nft_dim { DIM_CGROUP, DIM_UID, DIM_GID, DIM_NFPROTO, DIM_SRC, DIM_DST, DIM_PROTO, DIM_PORT, N_DIMS };
-#define NFT_KEY_MAX 60	    /* 8 + 4 + 4 + 4 + 16 + 16 + 4 + 4 */
+enum nft_dim {
+	DIM_FROM, /* number of the sender, see marks.h */
+	DIM_TO,	  /* of the receiver */
+	DIM_CGROUP,
+	DIM_UID,
+	DIM_GID,
+	DIM_NFPROTO,
+	DIM_SRC,
+	DIM_DST,
+	DIM_PROTO,
+	DIM_PORT,
+	N_DIMS
+};
+#define NFT_KEY_MAX \
+	64 /* 4 + 8 + 4 + 4 + 4 + 16 + 16 + 4 + 4: a sender has a number, or a user, groups and a control group */
 #define NFT_COMMENT_MAX 127 /* bytes without the NUL; NFTNL_UDATA_COMMENT_MAXLEN is 128 */
 #define NFT_BASE_CHAINS 4   /* input output forward prerouting */
 #define NFT_ELEMS_MAX 2000000u
@@ -31,7 +48,7 @@ enum nft_dim { DIM_CGROUP, DIM_UID, DIM_GID, DIM_NFPROTO, DIM_SRC, DIM_DST, DIM_
 	(UINT64_C(1) << 63) /* ids from here up never exist: rules of cgroups that are not there now */
 
 struct nft_shape {
-	uint8_t dims;	/* bit mask of enum nft_dim */
+	uint16_t dims;	/* bit mask of enum nft_dim */
 	uint8_t family; /* 4 or 6 when SRC or DST is in the key, else 0 */
 	uint8_t level;	/* of the cgroup when CGROUP is in the key */
 	bool interval;	/* ranges (pipapo), else single values (hash) */
@@ -71,12 +88,18 @@ struct zt_image {
 	size_t n_strata, cap_strata;
 	struct nft_elem *elems;
 	size_t n_elems, cap_elems;
-	uint64_t *okey; /* by rule */
+	uint64_t *okey;		 /* by rule */
+	struct nft_marks *marks; /* NULL: no rule needs them */
+	struct nft_refs *refs;	 /* by rule; NULL as well */
 	struct nft_work *work;
+};
+struct nft_refs { /* subjects of a rule, from 1; see nft_marks_from() */
+	uint32_t from, to;
 };
 struct nft_plan;
 struct nft_work { /* found out while the image is used; the image itself stays const */
 	unsigned version;
+	bool numbered;	       /* the marks have the numbers that the kernel is to know */
 	char digest[65];       /* of the chain rules in kernel form, once loaded somewhere; "" = unknown */
 	char *memo;	       /* file of the memo, NULL = none is kept */
 	struct nft_plan *plan; /* of a small change against what the memo proves; NULL */
@@ -87,8 +110,10 @@ size_t nft_shape_keylen(const struct nft_shape *s);
 bool nft_shape_eq(const struct nft_shape *a, const struct nft_shape *b);
 void nft_shape_name(const struct nft_shape *s, struct zt_strbuf *out); /* "uid_d4_proto_port_x" */
 int nft_shape_parse(const char *name, struct nft_shape *ret,
-		    const char **ret_rest);				   /* inverse; rest after "_x" / "_r" */
-void nft_shape_key_text(const struct nft_shape *s, struct zt_strbuf *out); /* "meta skuid . ip daddr . …" */
+		    const char **ret_rest); /* inverse; rest after "_x" / "_r" */
+/* "meta skuid . ip daddr . …"; mask: private bits of a mark that are the number, 0 = for a typeof; ended: where the receiver's mark came with the
+ * packet (see bpf/mark.h, ZT_MARK_ENDED) */
+void nft_shape_key_text(const struct nft_shape *s, uint32_t mask, bool ended, struct zt_strbuf *out);
 /* Encodes one box; lo into key, hi into end. vals by dimension. */
 void nft_shape_encode(const struct nft_shape *s, const struct nft_value *vals, uint8_t *key, uint8_t *end);
 void nft_shape_decode(const struct nft_shape *s, const uint8_t *key, const uint8_t *end, struct nft_value *vals);
@@ -104,7 +129,11 @@ int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diag
 void nft_image_free(struct zt_image *img);
 void nft_work_free(struct nft_work *w);					  /* commit.c */
 void nft_image_set_version(const struct zt_image *img, unsigned version); /* renames the strata */
-int nft_lower_count(const struct zt_rule *rule, size_t *ret);		  /* how many elements the rule becomes */
+int nft_lower_count(const struct nft_marks *m, const struct zt_rule *rule,
+		    size_t *ret); /* how many elements the rule becomes */
+/* The numbers that the kernel is to know, once: those of the live policy where they mean the same. Keys change. */
+int nft_image_number(const struct zt_image *img, struct zt_diags *d);
+struct nft_refs nft_refs_of(const struct zt_image *img, uint32_t rule);
 struct nft_index;
 struct nft_index *nft_index_new(const struct zt_ruleset *rs);
 void nft_index_free(struct nft_index *ix);
@@ -120,13 +149,15 @@ void nft_verdict_text(const struct zt_rule *r, char buf[static 64]);
 bool nft_verdict_parse(bool accept, const char *chain, enum zt_verdict *ret, bool *ret_log);
 void nft_text_counters(const struct zt_image *img,
 		       struct zt_strbuf *out);			       /* counter objects, meta set, in `table {}` */
+void nft_text_same(const struct zt_image *img, struct zt_strbuf *out); /* add element … zt_same */
 void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out); /* empty maps */
 void nft_text_helpers(const struct zt_image *img,
 		      struct zt_strbuf *out); /* verdict chains the elements go to, with rules */
 void nft_text_helper_names(const struct zt_image *img, struct zt_strbuf *out); /* the same chains, empty */
 void nft_text_base(const struct zt_image *img, struct zt_strbuf *out);	       /* base chains and what they jump to */
 int nft_text_elements(const struct zt_image *img,
-		      struct zt_strbuf *out); /* add element …, cgroups that are there only */
+		      struct zt_strbuf *out);		       /* add element …, cgroups that are there only */
+void nft_text_stamp(const char *marks, struct zt_strbuf *out); /* commit.c: comment lines that nft_load_text() reads */
 int nft_text_full(const struct zt_image *img, bool with_elements, struct zt_strbuf *out);
 void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_COMMENT_MAX + 1]);
 
@@ -199,6 +230,7 @@ struct nft_live_elem {
 	uint8_t key[NFT_KEY_MAX], end[NFT_KEY_MAX];
 	uint64_t packets, bytes, okey;
 	uint32_t part;
+	struct nft_refs refs;
 	char *id; /* interned in the state */
 	bool accept;
 	bool flat; /* comment did not parse: foreign or damaged */
@@ -225,6 +257,7 @@ struct nft_state {
 	char **torn; /* chains of the netdev table that are not as they were made */
 	size_t n_torn, cap_torn, n_fences;
 	struct nft_meta meta;
+	bool same; /* the set zt_same is there */
 	char digest[65];
 	uint32_t genid;
 	unsigned base_chains;	     /* how many of ours are there with their hook; NFT_BASE_CHAINS when all are */

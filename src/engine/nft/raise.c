@@ -27,6 +27,7 @@ static bool same_rule(const struct nft_live_elem *a, const struct nft_live_elem 
 struct raise_ctx {
 	const struct nft_state *s;
 	struct zt_ruleset *rs;
+	struct nft_marks *marks; /* NULL: the rules know none */
 	struct zt_diags *d;
 	bool damaged;
 };
@@ -112,13 +113,30 @@ static uint8_t families_of(const struct nft_shape *s, const struct nft_value *v)
 	return ZT_FAMILY_4 | ZT_FAMILY_6;
 }
 
-static int add_elem(const struct nft_state *s, const struct nft_live_elem *e, struct zt_match *m)
+/* A number in the key must be one of a process that the subject is. */
+static bool good_number(const struct raise_ctx *c, const struct nft_shape *shape, const struct nft_value *v, int dim,
+			uint32_t subject, enum zt_verdict verdict)
 {
+	bool there = shape->dims & (1u << dim);
+	uint32_t shift = there && c->marks ? nft_marks_shift(c->marks) : 0;
+
+	if (!there || !subject)
+		return !there && !subject;
+	return c->marks && v[dim].lo == v[dim].hi && !(v[dim].lo & ((1u << shift) - 1)) &&
+	       nft_marks_has(c->marks, subject, verdict, (uint32_t)(v[dim].lo >> shift));
+}
+
+static int add_elem(struct raise_ctx *c, const struct nft_live_elem *e, enum zt_verdict verdict, struct zt_match *m)
+{
+	const struct nft_state *s = c->s;
 	const struct nft_shape *shape = &s->maps[e->map].shape;
 	struct nft_value v[N_DIMS];
 	int r;
 
 	nft_shape_decode(shape, e->key, e->end, v);
+	if (!good_number(c, shape, v, DIM_FROM, e->refs.from, verdict) ||
+	    !good_number(c, shape, v, DIM_TO, e->refs.to, verdict))
+		(void)damage(c, "a label is not one of rule", e->id);
 	m->families |= families_of(shape, v);
 	r = shape->dims & (1u << DIM_CGROUP) ? add_cgroup(s, v[DIM_CGROUP].lo, m) : 0;
 	if (!r)
@@ -158,11 +176,50 @@ static void finish_match(struct zt_match *m)
 		qsort(m->cgroups, m->n_cgroups, sizeof(*m->cgroups), compare_cgroups);
 }
 
+static int copy_cgroups(struct zt_match *m, const struct zt_match *from)
+{
+	if (!from->n_cgroups)
+		return 0;
+	m->cgroups = zt_new(struct zt_cgroup, from->n_cgroups);
+	for (size_t i = 0; m->cgroups && i < from->n_cgroups; i++) {
+		m->cgroups[i] = from->cgroups[i];
+		m->cgroups[i].path = zt_strdup(from->cgroups[i].path);
+		m->n_cgroups = i + 1;
+		if (!m->cgroups[i].path)
+			return -ENOMEM;
+	}
+	return m->cgroups ? 0 : -ENOMEM;
+}
+
+/* The subjects behind the numbers. A sender's users and control groups stand in the match as well, see struct zt_match. */
+static int set_subjects(struct raise_ctx *c, const struct nft_refs *refs, struct zt_match *m)
+{
+	const struct nft_marks *marks = c->marks;
+	uint32_t n = marks ? (uint32_t)marks->joint->n_subjects : 0,
+		 plain = marks ? (uint32_t)marks->plain->n_subjects : 0;
+	const struct zt_subject *from;
+	struct zt_match copy;
+	int r;
+
+	if (refs->from > n || refs->to > n || (refs->to && refs->to <= plain))
+		return damage(c, "unknown identity in table", c->s->table);
+	if (refs->to)
+		m->to = c->rs->subjects[refs->to - 1 - plain];
+	if (!refs->from)
+		return 0;
+	from = marks->joint->subjects[refs->from - 1];
+	copy = (struct zt_match){.uid = from->uid, .cgroups = from->cgroups, .n_cgroups = from->n_cgroups};
+	if (refs->from > plain)
+		m->from = c->rs->subjects[refs->from - 1 - plain];
+	r = zt_u32_ranges_copy(&m->uid, &copy.uid);
+	return r ?: copy_cgroups(m, &copy);
+}
+
 /* A rule is a box: lowering it again must give just the elements that are there. Catches an element that somebody took away. */
 static int check_count(struct raise_ctx *c, const struct zt_rule *rule, size_t n)
 {
 	size_t expected = 0;
-	int r = nft_lower_count(rule, &expected);
+	int r = nft_lower_count(c->marks, rule, &expected);
 
 	return r ? r : expected == n ? 0 : damage(c, "elements were added to or removed from rule", rule->id);
 }
@@ -182,11 +239,14 @@ static int raise_rule(struct raise_ctx *c, const struct nft_live_elem *e, size_t
 		return damage(c, "unknown verdict of rule", e->id);
 	rule->verdict = verdict;
 	for (size_t i = 0; !r && i < n; i++) {
-		r = add_elem(c->s, &e[i], &rule->match);
+		r = add_elem(c, &e[i], verdict, &rule->match);
+		if (e[i].refs.from != e->refs.from || e[i].refs.to != e->refs.to)
+			(void)damage(c, "identities differ within rule", e->id);
 		if (e[i].accept != e->accept || strcmp(e[i].chain, e->chain) != 0 ||
 		    c->s->maps[e[i].map].dir != rule->dir)
 			(void)damage(c, "verdicts differ within rule", e->id);
 	}
+	r = r ?: set_subjects(c, &e->refs, &rule->match);
 	if (r < 0)
 		return r;
 	finish_match(&rule->match);
@@ -225,6 +285,39 @@ static int check_frame(struct raise_ctx *c)
 	return 0;
 }
 
+/* The stamp must be the one that the rules were made for. */
+static int raise_marks(struct raise_ctx *c)
+{
+	const char *recorded = nft_meta_get(&c->s->meta, "marks");
+	const struct zt_subject *mine;
+	char hex[65] = "";
+	int r;
+
+	if (!recorded)
+		return 0;
+	r = nft_stamp_read(c->rs->instance, &c->marks, c->d);
+	if (r == -ENOENT)
+		return damage(c, "the programs that label sockets are gone, for table", c->s->table);
+	c->damaged = c->damaged || r == -EUCLEAN;
+	if (!c->marks)
+		return r == -EUCLEAN ? 0 : r;
+	r = nft_marks_hash(c->marks, hex);
+	if (!r && strcmp(hex, recorded) != 0)
+		(void)damage(c, "labels and rules are not of one policy, in table", c->s->table);
+	for (size_t i = 0; !r && i < c->marks->real->n_subjects; i++)
+		r = zt_ruleset_subject(c->rs, c->marks->real->subjects[i], &mine);
+	return r;
+}
+
+static int raise_all(struct raise_ctx *c)
+{
+	int r = raise_marks(c) ?: check_frame(c);
+
+	if (nft_meta_get(&c->s->meta, "marks") && !c->marks)
+		return r; /* what the elements mean cannot be told */
+	return r ?: raise_rules(c, c->s->elems, c->s->n_elems);
+}
+
 static int raise_state(struct nft_state *s, struct zt_ruleset *rs, struct zt_diags *d)
 {
 	struct raise_ctx c = {.s = s, .rs = rs, .d = d};
@@ -233,9 +326,8 @@ static int raise_state(struct nft_state *s, struct zt_ruleset *rs, struct zt_dia
 	if (r == -EUCLEAN)
 		return damage(&c, "unreadable set", "zt_meta") - EUCLEAN;
 	if (!r)
-		r = check_frame(&c);
-	if (!r)
-		r = raise_rules(&c, s->elems, s->n_elems);
+		r = raise_all(&c);
+	nft_marks_free(c.marks);
 	if (r == -EUCLEAN)
 		(void)damage(&c, "unreadable guard or control group in set", "zt_meta");
 	if (!r)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/ct.h"
 #include "engine/nft/nft.h"
 
 /*
@@ -86,26 +87,6 @@ static int note_listener(void *arg, const struct tcp_row *row)
 	return row->state == 10 /* TCP_LISTEN */ ? zt_u32_ranges_add(&c->listening, row->lport, row->lport) : 0;
 }
 
-static void set_end(struct nf_conntrack *ct, const struct zt_addr *src, const struct zt_addr *dst, uint16_t sport,
-		    uint16_t dport)
-{
-	nfct_set_attr_u8(ct, ATTR_L3PROTO, src->family == 4 ? AF_INET : AF_INET6);
-	if (src->family == 4) {
-		uint32_t a;
-
-		memcpy(&a, src->b, 4);
-		nfct_set_attr_u32(ct, ATTR_IPV4_SRC, a);
-		memcpy(&a, dst->b, 4);
-		nfct_set_attr_u32(ct, ATTR_IPV4_DST, a);
-	} else {
-		nfct_set_attr(ct, ATTR_IPV6_SRC, src->b);
-		nfct_set_attr(ct, ATTR_IPV6_DST, dst->b);
-	}
-	nfct_set_attr_u8(ct, ATTR_L4PROTO, IPPROTO_TCP);
-	nfct_set_attr_u16(ct, ATTR_PORT_SRC, htons(sport));
-	nfct_set_attr_u16(ct, ATTR_PORT_DST, htons(dport));
-}
-
 static int seed_row(void *arg, const struct tcp_row *row)
 {
 	struct seed_ctx *c = arg;
@@ -119,9 +100,9 @@ static int seed_row(void *arg, const struct tcp_row *row)
 	if (!ct)
 		return -ENOMEM;
 	if (accepted)
-		set_end(ct, &row->remote, &row->local, row->rport, row->lport);
+		zt_ct_set_ends(ct, &row->remote, &row->local, IPPROTO_TCP, row->rport, row->lport);
 	else
-		set_end(ct, &row->local, &row->remote, row->lport, row->rport);
+		zt_ct_set_ends(ct, &row->local, &row->remote, IPPROTO_TCP, row->lport, row->rport);
 	nfct_setobjopt(ct, NFCT_SOPT_SETUP_REPLY);
 	nfct_set_attr_u8(ct, ATTR_TCP_STATE, TCP_CONNTRACK_ESTABLISHED);
 	nfct_set_attr_u32(ct, ATTR_TIMEOUT, SEED_TIMEOUT);

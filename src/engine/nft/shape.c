@@ -10,6 +10,8 @@ static const struct {
 	bool host_order; /* loaded in host byte order: swapped in interval maps */
 	const char *text;
 } dims[] = {
+	[DIM_FROM] = {"from", 4, 4, true, "meta mark"},
+	[DIM_TO] = {"to", 4, 4, true, "socket mark"},
 	[DIM_CGROUP] = {"cg", 8, 8, true, NULL},
 	[DIM_UID] = {"uid", 4, 4, true, "meta skuid"},
 	[DIM_GID] = {"gid", 4, 4, true, "meta skgid"},
@@ -77,7 +79,7 @@ static int parse_dim(const char *word, size_t len, struct nft_shape *s)
 			s->level = (uint8_t)number;
 		else if (!dims[i].width)
 			s->family = (uint8_t)number;
-		s->dims |= (uint8_t)(1u << i);
+		s->dims |= (uint16_t)(1u << i);
 		return 0;
 	}
 	return -EINVAL;
@@ -102,7 +104,15 @@ int nft_shape_parse(const char *name, struct nft_shape *ret, const char **ret_re
 	}
 }
 
-void nft_shape_key_text(const struct nft_shape *s, struct zt_strbuf *out)
+/* A number is the part of a mark that is left by the mask. See lo_chains() for where both ends are when a connection has ended. */
+static void mark_text(int dim, uint32_t mask, bool ended, struct zt_strbuf *out)
+{
+	const char *where = !ended ? dims[dim].text : dim == DIM_FROM ? "ct mark" : "meta mark";
+
+	zt_strbuf_printf(out, "%s & 0x%08x", where, mask);
+}
+
+void nft_shape_key_text(const struct nft_shape *s, uint32_t mask, bool ended, struct zt_strbuf *out)
 {
 	bool first = true;
 
@@ -112,7 +122,9 @@ void nft_shape_key_text(const struct nft_shape *s, struct zt_strbuf *out)
 		if (!first)
 			zt_strbuf_str(out, " . ");
 		first = false;
-		if (i == DIM_CGROUP)
+		if (mask && (i == DIM_FROM || i == DIM_TO))
+			mark_text(i, mask, ended, out);
+		else if (i == DIM_CGROUP)
 			zt_strbuf_printf(out, "socket cgroupv2 level %u", s->level);
 		else if (!dims[i].width)
 			zt_strbuf_printf(out, "%s %s", s->family == 4 ? "ip" : "ip6", dims[i].text);

@@ -218,8 +218,10 @@ static int set_cb(const struct nlmsghdr *nlh, void *arg)
 	struct nft_live_map m = {0};
 	int r;
 
-	if (strcmp(find_str(nlh, NFTA_SET_TABLE), s->table) != 0 || !strcmp(name, "zt_meta") ||
-	    (be32_of(flags) & NFT_SET_ANONYMOUS))
+	if (strcmp(find_str(nlh, NFTA_SET_TABLE), s->table) != 0)
+		return 0;
+	s->same = s->same || !strcmp(name, "zt_same");
+	if (!strcmp(name, "zt_meta") || !strcmp(name, "zt_same") || (be32_of(flags) & NFT_SET_ANONYMOUS))
 		return 0;
 	if (nft_map_name_parse(name, &m) < 0) {
 		bool map = be32_of(flags) & NFT_SET_MAP;
@@ -306,7 +308,7 @@ static bool read_verdict(const struct nlattr *elem, struct nft_live_elem *e)
 	return e->accept || (chain && (int)be32_of(code) == NFT_GOTO);
 }
 
-/* "<id> #<order key>[.<part>]" */
+/* "<id> #<order key>[.<part>][ <sender>><receiver>]" */
 static bool read_comment(const struct nlattr *elem, struct nft_strings *strings, struct nft_live_elem *e)
 {
 	size_t len = 0;
@@ -320,6 +322,10 @@ static bool read_comment(const struct nlattr *elem, struct nft_strings *strings,
 	e->okey = strtoull(hash + 1, &end, 10);
 	if (*end == '.')
 		e->part = (uint32_t)strtoul(end + 1, &end, 10);
+	if (*end == ' ') {
+		e->refs.from = (uint32_t)strtoul(end + 1, &end, 10);
+		e->refs.to = *end == '>' ? (uint32_t)strtoul(end + 1, &end, 10) : 0;
+	}
 	e->id = intern(strings, c, (size_t)(hash - 1 - c));
 	return *end == '\0' && e->id;
 }
@@ -500,6 +506,52 @@ static int read_rules(struct nft_nl *nl, const struct nft_state *s, uint8_t fami
 	return r == -ENOENT ? 0 : r;
 }
 
+/* ---- zt_same ---- */
+struct same_ctx {
+	uint64_t *v;
+	size_t n, cap;
+};
+
+static int same_cb(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *list = find_attr(nlh, NFTA_SET_ELEM_LIST_ELEMENTS), *attr;
+	struct same_ctx *c = arg;
+
+	if (!list)
+		return 0;
+	mnl_attr_for_each_nested(attr, list)
+	{
+		uint8_t key[NFT_KEY_MAX] = {0};
+
+		if (copy_value(attr, NFTA_SET_ELEM_KEY, key) != 8 || zt_grow(c->v, c->cap, c->n) < 0)
+			return -ENOMEM;
+		memcpy(&c->v[c->n++], key, 8);
+	}
+	return 0;
+}
+
+static int compare_same(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int read_same(struct nft_nl *nl, const struct nft_state *s, struct zt_strbuf *text)
+{
+	struct same_ctx c = {0};
+	int r = s->same ? nft_nl_dump(nl, NFT_MSG_GETSETELEM, NFPROTO_INET, NFTA_SET_ELEM_LIST_TABLE, s->table,
+				      NFTA_SET_ELEM_LIST_SET, "zt_same", same_cb, &c)
+			: 0;
+
+	if (c.n)
+		qsort(c.v, c.n, sizeof(*c.v), compare_same);
+	for (size_t i = 0; i < c.n; i++)
+		zt_strbuf_printf(text, "same %016llx\n", (unsigned long long)c.v[i]);
+	free(c.v);
+	return r;
+}
+
 static int read_digest(struct nft_nl *nl, struct nft_state *s)
 {
 	ZT_CLEANUP(rule_lines_done) struct rule_lines lines = {0}, fence = {0};
@@ -509,6 +561,7 @@ static int read_digest(struct nft_nl *nl, struct nft_state *s)
 	for (size_t i = 0; !r && i < lines.n; i++)
 		zt_strbuf_printf(&text, "%s: %s\n", lines.v[i].chain, lines.v[i].text);
 	r = r ?: read_rules(nl, s, NFPROTO_NETDEV, &fence);
+	r = r ?: read_same(nl, s, &text);
 	r = r ?: nft_fence_judge(nl, s, fence.v, fence.n, &text);
 	r = r ?: zt_strbuf_error(&text);
 	if (!r)

@@ -109,16 +109,48 @@ static size_t few_addrs(const struct zt_match *m, uint32_t out[FEW])
 	return n;
 }
 
-static size_t few(const struct zt_match *m, int by, uint32_t out[FEW])
+/* A rule that blocks a sender by subject blocks unknown processes as well, whatever user they are. */
+static bool blocks(const struct zt_rule *r)
 {
+	return r->verdict == ZT_DROP || r->verdict == ZT_REJECT;
+}
+
+static size_t few(const struct zt_rule *r, int by, uint32_t out[FEW])
+{
+	const struct zt_match *m = &r->match;
+
 	switch (by) {
 	case BY_UID:
-		return few_numbers(&m->uid, out);
+		return m->from && blocks(r) ? 0 : few_numbers(&m->uid, out);
 	case BY_PORT:
 		return few_numbers(&m->port, out);
 	default:
 		return few_addrs(m, out);
 	}
+}
+
+static bool ends_overlap(const struct zt_rule *a, const struct zt_subject *x, const struct zt_rule *b,
+			 const struct zt_subject *y)
+{
+	return (blocks(a) && blocks(b)) || !x || !y || zt_subject_overlap(x, y);
+}
+
+/* Is there a packet that both match? Subjects that exclude each other still have unknown processes in common, where both rules block; and
+ * an unknown process of some user is one of his, and one that a rule by subject blocks. */
+static bool overlap(const struct zt_rule *a, const struct zt_rule *b)
+{
+	struct zt_match x = a->match, y = b->match;
+
+	if (!x.from && !y.from && !x.to && !y.to)
+		return zt_match_overlap(&x, &y);
+	if (!ends_overlap(a, x.from, b, y.from) || !ends_overlap(a, x.to, b, y.to))
+		return false;
+	if ((x.from && blocks(a)) || (y.from && blocks(b))) { /* what is left to compare has no sender */
+		x.uid.n = y.uid.n = 0;
+		x.n_cgroups = y.n_cgroups = 0;
+	}
+	x.from = y.from = x.to = y.to = NULL;
+	return zt_match_overlap(&x, &y);
 }
 
 static void scan(const struct nft_index *ix, const struct list *l, uint32_t rule, unsigned *floor)
@@ -128,8 +160,7 @@ static void scan(const struct nft_index *ix, const struct list *l, uint32_t rule
 	for (size_t i = 0; i < l->n; i++) {
 		const struct zt_rule *q = &ix->rs->rules[l->v[i]];
 
-		if (ix->pos[l->v[i]] > *floor && l->v[i] != rule && q->dir == r->dir &&
-		    zt_match_overlap(&q->match, &r->match))
+		if (ix->pos[l->v[i]] > *floor && l->v[i] != rule && q->dir == r->dir && overlap(q, r))
 			*floor = ix->pos[l->v[i]];
 	}
 }
@@ -142,7 +173,7 @@ static void scan_all(const struct nft_index *ix, uint32_t rule, unsigned *floor)
 
 unsigned nft_index_floor(const struct nft_index *ix, uint32_t rule)
 {
-	const struct zt_match *m = &ix->rs->rules[rule].match;
+	const struct zt_rule *m = &ix->rs->rules[rule];
 	size_t best_cost = rule;
 	int best = -1;
 	uint32_t keys[FEW];
@@ -183,7 +214,7 @@ static int list_add(struct list *l, uint32_t rule)
 
 int nft_index_place(struct nft_index *ix, uint32_t rule, unsigned pos)
 {
-	const struct zt_match *m = &ix->rs->rules[rule].match;
+	const struct zt_rule *m = &ix->rs->rules[rule];
 	uint32_t keys[FEW];
 	bool first = !ix->pos[rule];
 	int r = 0;

@@ -3,6 +3,7 @@
 
 #include "engine/nft/nft.h"
 #include "identity/identity.h"
+#include "mark.h"
 
 const char *nft_dir_name(enum zt_direction dir)
 {
@@ -73,8 +74,16 @@ void nft_comment(const struct zt_image *img, uint32_t rule, char buf[static NFT_
 {
 	const struct zt_rule *r = &img->rs->rules[rule];
 
-	(void)snprintf(buf, NFT_COMMENT_MAX + 1, r->part ? "%s #%llu.%u" : "%s #%llu", r->id,
-		       (unsigned long long)img->okey[rule], r->part);
+	struct nft_refs refs = nft_refs_of(img, rule);
+	char part[16] = "", ends[32] = "";
+
+	if (r->part)
+		(void)snprintf(part, sizeof(part), ".%u", r->part);
+	if (refs.from || refs.to)
+		(void)snprintf(ends, sizeof(ends), " %u>%u", refs.from, refs.to);
+	/* 64 + 2 + 20 + 11 + 22 bytes at most */
+	(void)snprintf(buf, NFT_COMMENT_MAX + 1, "%s #%llu%s%s", r->id, (unsigned long long)img->okey[rule], part,
+		       ends);
 }
 
 /* ---- fixed parts ---- */
@@ -84,10 +93,36 @@ static const char *const counters[] = {"established", "related", "essential",	"l
 
 void nft_text_counters(const struct zt_image *img, struct zt_strbuf *out)
 {
-	(void)img;
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(counters); i++)
 		zt_strbuf_printf(out, "\tcounter %s {\n\t}\n", counters[i]);
 	zt_strbuf_str(out, "\tset zt_meta {\n\t\ttype mark\n\t}\n");
+	if (img->marks)
+		zt_strbuf_str(out, "\tset zt_same {\n\t\ttypeof meta mark . socket mark\n\t}\n");
+}
+
+static uint32_t number_bits(const struct nft_marks *m)
+{
+	return m->mask & ~nft_marks_flag(m);
+}
+
+/* Pairs of a packet's mark and its socket's that agree. */
+void nft_text_same(const struct zt_image *img, struct zt_strbuf *out)
+{
+	const struct nft_marks *m = img->marks;
+	char table[64];
+
+	if (!m)
+		return;
+	nft_table_name(img->rs->instance, table);
+	zt_strbuf_printf(out, "add element inet %s zt_same { 0 . 0", table);
+	for (int s = 0; s < N_MARK_SPACES; s++)
+		for (size_t i = 0; i < m->sets[s].n; i++) {
+			uint32_t mark = m->number[s][i] << nft_marks_shift(m);
+
+			if (mark)
+				zt_strbuf_printf(out, ",\n\t0x%08x . 0x%08x", mark, mark);
+		}
+	zt_strbuf_str(out, " }\n");
 }
 
 void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out)
@@ -96,7 +131,7 @@ void nft_text_maps(const struct zt_image *img, struct zt_strbuf *out)
 		const struct nft_stratum *s = &img->strata[i];
 
 		zt_strbuf_printf(out, "\tmap %s {\n\t\ttypeof ", s->name);
-		nft_shape_key_text(&s->shape, out);
+		nft_shape_key_text(&s->shape, 0, false, out);
 		zt_strbuf_printf(out, " : verdict\n%s\t\tcounter\n\t}\n",
 				 s->shape.interval ? "\t\tflags interval\n" : "");
 	}
@@ -135,8 +170,14 @@ static void log_chain(const struct zt_image *img, const char *name, const char *
 	zt_strbuf_str(out, "\t}\n");
 }
 
-/* What ends a packet: in output an error at the sender's system call, elsewhere an answer to the peer. */
-static void end_packet(enum zt_direction dir, enum zt_verdict v, struct zt_strbuf *out)
+static bool has_pairs(const struct zt_image *img)
+{
+	return img->marks && img->marks->pairs;
+}
+
+/* What ends a packet: in output an error at the sender's system call, elsewhere an answer to the peer. Pairs are decided where the packet
+ * arrives from lo, and the answer is the one of a port that is closed. */
+static void end_packet(const struct zt_image *img, enum zt_direction dir, enum zt_verdict v, struct zt_strbuf *out)
 {
 	if (v == ZT_ALLOW || v == ZT_OBSERVE) {
 		zt_strbuf_str(out, "\t\taccept\n");
@@ -146,6 +187,8 @@ static void end_packet(enum zt_direction dir, enum zt_verdict v, struct zt_strbu
 		zt_strbuf_str(out, "\t\tmeta l4proto tcp reject with tcp reset\n");
 		if (dir != ZT_DIR_EGRESS)
 			zt_strbuf_str(out, "\t\treject with icmpx type admin-prohibited\n");
+		else if (has_pairs(img))
+			zt_strbuf_str(out, "\t\tiif 1 reject with icmpx type port-unreachable\n");
 	}
 	zt_strbuf_str(out, "\t\tdrop\n");
 }
@@ -164,12 +207,13 @@ static void verdict_chain_text(const struct zt_image *img, enum zt_direction dir
 
 	zt_strbuf_printf(out, "\tchain %s_%s {\n", d, zt_verdict_name(v));
 	if (softens_loopback(img, dir, v))
-		zt_strbuf_str(out, "\t\toif 1 goto out_observe\n");
+		zt_strbuf_printf(out, "\t\toif 1 goto out_observe\n%s",
+				 has_pairs(img) ? "\t\tiif 1 goto out_observe\n" : "");
 	if (v == ZT_OBSERVE)
 		zt_strbuf_str(out, "\t\tjump log_observed\n");
 	else if (blocks && img->rs->settings.log_blocked)
 		zt_strbuf_str(out, "\t\tjump log_blocked\n");
-	end_packet(dir, v, out);
+	end_packet(img, dir, v, out);
 	zt_strbuf_str(out, "\t}\n");
 }
 
@@ -195,8 +239,8 @@ static void named_chains(const struct zt_image *img, bool bodies, struct zt_strb
 		log_rules(img, named_prefix(img, r->verdict), r->id, out);
 		zt_strbuf_printf(out, "\t}\n\tchain %s {\n\t\tjump %s_log\n", chain, chain);
 		if (softens_loopback(img, r->dir, r->verdict))
-			zt_strbuf_str(out, "\t\toif 1 accept\n");
-		end_packet(r->dir, r->verdict, out);
+			zt_strbuf_printf(out, "\t\toif 1 accept\n%s", has_pairs(img) ? "\t\tiif 1 accept\n" : "");
+		end_packet(img, r->dir, r->verdict, out);
 		zt_strbuf_str(out, "\t}\n");
 	}
 }
@@ -230,12 +274,11 @@ static void hours_text(uint32_t from, uint32_t to, struct zt_strbuf *out)
 			 from % 60, to / 3600, to / 60 % 60, to % 60);
 }
 
-static void lookup_rule(const struct zt_image *img, const struct nft_stratum *s, const char *guard,
+static void lookup_rule(const struct zt_image *img, const struct nft_stratum *s, bool ended, const char *guard,
 			struct zt_strbuf *out)
 {
-	(void)img;
 	zt_strbuf_printf(out, "\t\t%s", guard);
-	nft_shape_key_text(&s->shape, out);
+	nft_shape_key_text(&s->shape, img->marks ? number_bits(img->marks) : 0, ended, out);
 	zt_strbuf_printf(out, " vmap @%s\n", s->name);
 }
 
@@ -251,7 +294,7 @@ static void expiry_text(const struct nft_guard *g, struct zt_strbuf *out)
 	zt_strbuf_printf(out, "meta time < \"%s\" ", iso);
 }
 
-static void stratum_rules(const struct zt_image *img, const struct nft_stratum *s, struct zt_strbuf *out)
+static void stratum_rules(const struct zt_image *img, const struct nft_stratum *s, bool ended, struct zt_strbuf *out)
 {
 	static const char *const days[] = {"Monday", "Tuesday",	 "Wednesday", "Thursday",
 					   "Friday", "Saturday", "Sunday"};
@@ -260,7 +303,7 @@ static void stratum_rules(const struct zt_image *img, const struct nft_stratum *
 
 	if (!g->n_windows) {
 		expiry_text(g, &guard);
-		lookup_rule(img, s, zt_strbuf_cstr(&guard), out);
+		lookup_rule(img, s, ended, zt_strbuf_cstr(&guard), out);
 	}
 	for (size_t i = 0; i < g->n_windows; i++)
 		for (uint32_t day = g->windows[i].start / 86400; day < 7 && day * 86400 < g->windows[i].end; day++) {
@@ -271,8 +314,50 @@ static void stratum_rules(const struct zt_image *img, const struct nft_stratum *
 			zt_strbuf_printf(&guard, "meta day \"%s\" ", days[day]);
 			hours_text(ZT_MAX(g->windows[i].start, base) - base,
 				   ZT_MIN(g->windows[i].end, base + 86400) - base, &guard);
-			lookup_rule(img, s, zt_strbuf_cstr(&guard), out);
+			lookup_rule(img, s, ended, zt_strbuf_cstr(&guard), out);
 		}
+}
+
+/*
+ * A packet's mark is its socket's, unless somebody with the right to do so gave the packet another one (SO_MARK as a control message), or a
+ * tunnel took it over: then nobody knows who sends it. What goes through lo is decided where it arrives, in policies with receivers.
+ */
+static void trust_chain(const struct zt_image *img, struct zt_strbuf *out)
+{
+	uint32_t number = number_bits(img->marks);
+
+	zt_strbuf_printf(out,
+			 "\t\tmeta mark & 0x%08x . socket mark & 0x%08x != @zt_same meta mark set meta mark & 0x%08x\n",
+			 number, number, ~img->marks->mask);
+	zt_strbuf_printf(out, "\t\tct mark 0 ct mark set meta mark & 0x%08x\n", number);
+	if (has_pairs(img))
+		zt_strbuf_printf(out, "\t\toif 1 meta mark set meta mark | 0x%08x accept\n",
+				 nft_marks_flag(img->marks));
+}
+
+/* Twice: with both ends as they are, and where the receiver's number came with the packet: then the sender's goes to the connection's mark, because
+ * nft (1.1) takes no shifted value for a part of a key. */
+static void lo_chains(const struct zt_image *img, struct zt_strbuf *out)
+{
+	for (int ended = 1; ended >= 0; ended--) {
+		zt_strbuf_printf(out, "\tchain lo_%s {\n", ended ? "ended" : "rules");
+		if (!ended)
+			zt_strbuf_printf(out, "\t\tmeta priority %x:%x goto lo_ended\n", ZT_MARK_ENDED >> 16,
+					 ZT_MARK_ENDED & 0xffff);
+		else
+			zt_strbuf_printf(out, "\t\tct mark set meta mark & 0x%08x\n\t\tmeta mark set meta mark << %u\n",
+					 number_bits(img->marks), nft_marks_shift(img->marks));
+		for (size_t i = 0; i < img->n_strata; i++)
+			if (img->strata[i].dir == ZT_DIR_EGRESS)
+				stratum_rules(img, &img->strata[i], ended, out);
+		zt_strbuf_str(out, "\t\tgoto out_default\n\t}\n");
+	}
+}
+
+/* Only what arrives has a receiver. */
+static bool has_place(const struct zt_image *img, const struct nft_stratum *s, enum zt_direction dir)
+{
+	return s->dir == dir && !(dir == ZT_DIR_EGRESS && has_pairs(img) && s->shape.dims & (1u << DIM_TO));
 }
 
 static void rules_chain(const struct zt_image *img, enum zt_direction dir, struct zt_strbuf *out)
@@ -287,9 +372,11 @@ static void rules_chain(const struct zt_image *img, enum zt_direction dir, struc
 		zt_strbuf_printf(out, "\t\tgoto %s_%s\n", d,
 				 zt_verdict_name(img->rs->settings.mode == ZT_MODE_OBSERVE ? ZT_OBSERVE : v));
 	zt_strbuf_printf(out, "\t}\n\tchain %s_rules {\n", d);
+	if (dir == ZT_DIR_EGRESS && img->marks)
+		trust_chain(img, out);
 	for (size_t i = 0; i < img->n_strata; i++)
-		if (img->strata[i].dir == dir)
-			stratum_rules(img, &img->strata[i], out);
+		if (has_place(img, &img->strata[i], dir))
+			stratum_rules(img, &img->strata[i], false, out);
 	zt_strbuf_printf(out, "\t\tgoto %s_default\n\t}\n", d);
 }
 
@@ -381,8 +468,10 @@ static void input_chains(const struct zt_image *img, struct zt_strbuf *out)
 	zt_strbuf_str(out, "\tchain prerouting {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
 			   "\t\tmeta rtclassid & 0 == 0 accept\n\t\tiif != 1 accept\n"
 			   "\t\tcounter name raw_frames drop\n\t}\n");
-	zt_strbuf_str(out, "\tchain input {\n\t\ttype filter hook input priority filter - 10; policy drop;\n"
-			   "\t\tiif 1 counter name loopback accept\n"
+	zt_strbuf_str(out, "\tchain input {\n\t\ttype filter hook input priority filter - 10; policy drop;\n");
+	if (has_pairs(img))
+		zt_strbuf_printf(out, "\t\tiif 1 meta mark & 0x%08x != 0 goto lo_rules\n", nft_marks_flag(img->marks));
+	zt_strbuf_str(out, "\t\tiif 1 counter name loopback accept\n"
 			   "\t\tct state vmap { established : goto in_established, related : goto in_related }\n"
 			   "\t\tct state invalid counter name invalid drop\n"
 			   "\t\tmeta l4proto ipv6-icmp jump in_essential\n\t\tgoto in_new\n\t}\n");
@@ -392,6 +481,8 @@ void nft_text_base(const struct zt_image *img, struct zt_strbuf *out)
 {
 	for (int dir = 0; dir < 3; dir++)
 		rules_chain(img, (enum zt_direction)dir, out);
+	if (has_pairs(img))
+		lo_chains(img, out);
 	output_chains(img, out);
 	input_chains(img, out);
 	zt_strbuf_str(out, "\tchain forward {\n\t\ttype filter hook forward priority filter - 10; policy drop;\n");
@@ -458,6 +549,7 @@ int nft_text_full(const struct zt_image *img, bool with_elements, struct zt_strb
 	nft_text_base(img, out);
 	zt_strbuf_str(out, "}\n");
 	nft_meta_text(&meta, table, out);
+	nft_text_same(img, out);
 	r = with_elements ? nft_text_elements(img, out) : 0;
 	nft_fence_text(img, out);
 	return r ? r : zt_strbuf_error(out);

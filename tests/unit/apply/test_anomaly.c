@@ -63,7 +63,7 @@ static int op_refresh(struct room *r)
 {
 	bool changed;
 
-	return zt_refresh(&r->ctx, &changed, &r->d);
+	return zt_refresh(&r->ctx, NULL, &changed, &r->d);
 }
 
 static int op_restore(struct room *r)
@@ -176,7 +176,7 @@ static void recover(struct room *r, bool confirm)
 	int e;
 
 	room_forget(r);
-	e = zt_refresh(&r->ctx, &changed, &r->d);
+	e = zt_refresh(&r->ctx, NULL, &changed, &r->d);
 	if (e < 0 && e != -ENOENT)
 		zt_diags_print(&r->d, stderr, false);
 	assert_true(e == 0 || e == -ENOENT);

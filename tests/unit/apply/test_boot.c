@@ -151,11 +151,72 @@ static void test_no_record(void **state)
 	room_close(&r);
 }
 
+static void must_apply_unix(struct room *r, const char *setting)
+{
+	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ssh = {0};
+	struct zt_compile_options o = {.instance = r->ctx.instance, .ssh_ports = &ssh, .labels = true};
+	struct zt_apply_result result = {0};
+	ZT_FREE char *text = zt_asprintf(
+		"version: \"1.0\"\nsettings: {unix: %s}\nrules:\n"
+		"  - {name: sock, from: {uid: 1003}, to: {unix: /run/s, uid: 1004}, action: allow}\n"
+		"  - {name: only, from: {uid: 1002}, to: {host: 192.0.2.1, port: 443, protocol: tcp}, action: allow}\n",
+		setting);
+
+	assert_int_equal(zt_policy_parse("test.yaml", text, strlen(text),
+					 &(struct zt_policy_options){.allow_unsafe_file = true}, &p, NULL),
+			 0);
+	assert_int_equal(zt_ssh_ports(NULL, &ssh), 0);
+	assert_int_equal(zt_ruleset_compile(p, &o, &rs, NULL), 0);
+	assert_int_equal(zt_apply(&r->ctx, rs, text, strlen(text), &(struct zt_apply_options){0}, &result, &r->d), 0);
+}
+
+/* The kernel that boots has no LSM layer. */
+static void test_without_unix(void **state)
+{
+	struct zt_ruleset *rs = NULL;
+	struct room r;
+	bool changed = false;
+
+	(void)state;
+	room_open(&r);
+	must_apply(&r, 1001);
+	must_apply_unix(&r, "where-possible");
+	assert_int_equal(boot(&r), 2);
+	assert_false(room_said(&r, 2120));
+	assert_settled(&r);
+	zt_memory_set_unix(false);
+	assert_int_equal(boot(&r), 2);
+	assert_true(room_said(&r, 2120));
+	assert_int_equal(r.d.errors, 0);
+	assert_int_equal(enforced_uid(&r), 1002);
+	assert_int_equal(r.ctx.engine->raise("default", &rs, NULL), 0);
+	assert_int_equal(rs->n_rules, 1);
+	assert_int_equal(rs->n_subjects, 0);
+	zt_ruleset_free(rs);
+	assert_int_equal(zt_refresh(&r.ctx, NULL, &changed, &r.d), 0);
+	assert_true(changed);
+	assert_settled(&r);
+	room_close(&r);
+	/* Who insists on them gets the policy before, not this one with a hole. */
+	zt_memory_set_unix(true);
+	room_open(&r);
+	must_apply(&r, 1001);
+	must_apply_unix(&r, "enforce");
+	zt_memory_set_unix(false);
+	assert_int_equal(boot(&r), 1);
+	assert_int_equal(enforced_uid(&r), 1001);
+	zt_memory_set_unix(true);
+	room_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_current),	 cmocka_unit_test(test_nothing),   cmocka_unit_test(test_pending),
-		cmocka_unit_test(test_fallback), cmocka_unit_test(test_emergency), cmocka_unit_test(test_no_record),
+		cmocka_unit_test(test_current),	     cmocka_unit_test(test_nothing),   cmocka_unit_test(test_pending),
+		cmocka_unit_test(test_fallback),     cmocka_unit_test(test_emergency), cmocka_unit_test(test_no_record),
+		cmocka_unit_test(test_without_unix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

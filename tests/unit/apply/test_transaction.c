@@ -72,7 +72,7 @@ static void test_pending(void **state)
 	assert_int_equal(apply_uid(r, 1003, &now, &result), -EBUSY);
 	assert_true(room_said(r, 4003));
 	room_forget(r);
-	assert_int_equal(zt_refresh(&r->ctx, &changed, &r->d), 0);
+	assert_int_equal(zt_refresh(&r->ctx, NULL, &changed, &r->d), 0);
 	assert_false(changed);
 	assert_int_equal(enforced_uid(r), 1002);
 	assert_int_equal(zt_confirm(&r->ctx, false, &generation, &r->d), 0);
@@ -260,7 +260,7 @@ static void test_sweep(void **state)
 	must_apply(r, 1001);
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(left); i++)
 		spit(r, left[i], "half", 4);
-	assert_int_equal(zt_refresh(&r->ctx, &changed, &r->d), 0);
+	assert_int_equal(zt_refresh(&r->ctx, NULL, &changed, &r->d), 0);
 	assert_settled(r);
 }
 

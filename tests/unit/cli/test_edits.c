@@ -462,9 +462,43 @@ static void test_subjects(void **state)
 	zt_ruleset_free(rs);
 }
 
+/* Control groups and sockets have any name; the rule that is offered reads back as what was asked about. */
+static void test_names_that_yaml_means_something_by(void **state)
+{
+	static const char *const groups[] = {"system.slice/a}b.service", "a.slice/x,y:z#1", "[x]", "no", "1"};
+	static const char *const sockets[] = {"/run/a}b].sock", "@{x}", "@[1:2]", "/run/#1", "@no"};
+
+	(void)state;
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(groups) + ZT_ARRAY_SIZE(sockets); i++) {
+		bool local = i >= ZT_ARRAY_SIZE(groups);
+		struct zt_flow f = {.dir = local ? ZT_DIR_UNIX : ZT_DIR_EGRESS, .owned = true, .gid = UINT32_MAX};
+		ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
+		ZT_STRBUF struct zt_strbuf text = {0};
+		struct zt_policy_options o = {.no_resolve = true};
+		struct zt_diags d = {0};
+
+		f.uid = local ? 1001 : UINT32_MAX;
+		f.cgroup_path = local ? NULL : groups[i];
+		f.unix_name = local ? sockets[i - ZT_ARRAY_SIZE(groups)] : NULL;
+		f.proto = 6;
+		f.port = 443;
+		zt_strbuf_str(&text, HEAD "rules:\n");
+		zt_edit_yaml(&f, NULL, &text);
+		if (zt_policy_parse("test", text.buf, text.len, &o, &p, &d) < 0)
+			fail_msg("%s\n%s", d.n ? d.items[0].message : "", zt_strbuf_cstr(&text));
+		assert_int_equal(p->n_rules, 1);
+		if (local)
+			assert_string_equal(p->rules[0].unix_names.v[0], f.unix_name);
+		else
+			assert_string_equal(p->rules[0].from.whos[0].cgroups[0].path, f.cgroup_path);
+		zt_diags_done(&d);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_that_yaml_means_something_by),
 		cmocka_unit_test(test_edits_open_what_they_say),
 		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_subjects),

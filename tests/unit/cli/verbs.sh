@@ -183,6 +183,12 @@ json 0 'len(x["senders"]) == 2' report --since 2026-01-01 --source "file:$dir/lo
 expect 1 'ZT4503' blocked --source file:/no/such/file
 expect 2 'ZT5013' blocked --since sometimes
 
+# what happened: without a journal
+expect 1 'ZT5026.*|zt-segmentd' learn
+expect 2 'ZT5070' learn --for colour
+expect 1 'ZT5026' whatif "$rules"
+expect 1 'ZT5026' unused "$rules"
+
 # usage
 expect 2 'did you mean "apply"' aply
 expect 2 'ZT5002' --instance 'A b' status

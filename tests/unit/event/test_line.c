@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "event/activity.h"
 #include "event/event.h"
+#include "event/sources.h"
 
 #define PREFIX "ZT-BLOCKED: "
 #define KERNEL                                                                                                                 \
@@ -219,6 +221,37 @@ static void test_own_prefix(void **state)
 			 -ENOMSG); /* an empty prefix matches nothing */
 }
 
+/* To a Unix socket: no addresses; into the journal and back. */
+static void unix_sockets(void **state)
+{
+	struct zt_event e = {.kind = ZT_EVENT_BLOCKED,
+			     .rule = "unix-others",
+			     .is_unix = true,
+			     .unix_name = "/run/x y\n.sock",
+			     .has_uid = true,
+			     .uid = 1001,
+			     .gid = 100,
+			     .number = 7,
+			     .when = 5},
+			back;
+	ZT_STRBUF struct zt_strbuf line = {0};
+	struct zt_activity a;
+
+	(void)state;
+	assert_int_equal(zt_event_format_line(&e, "P: ", &line), 0);
+	assert_string_equal(zt_strbuf_cstr(&line),
+			    "P: rule=unix-others IN= OUT= PROTO=UNIX PATH=/run/x y\\x0a.sock UID=1001 GID=100");
+	memcpy(e.unix_name, "@shop", sizeof("@shop"));
+	zt_event_activity(&e, NULL, &a);
+	assert_string_equal(a.direction, "unix");
+	assert_string_equal(a.path, "@shop");
+	assert_false(zt_activity_has(&a, ZT_FIELD_dst) || zt_activity_has(&a, ZT_FIELD_protocol));
+	zt_event_of_activity(&a, &back);
+	assert_true(back.is_unix && !back.inbound && back.has_uid && back.uid == 1001);
+	assert_string_equal(back.unix_name, "@shop");
+	assert_string_equal(back.rule, "unix-others");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +260,7 @@ int main(void)
 		cmocka_unit_test(test_quoted_packet),	  cmocka_unit_test(test_not_ours),
 		cmocka_unit_test(test_damaged),		  cmocka_unit_test(test_every_damage),
 		cmocka_unit_test(test_format_round_trip), cmocka_unit_test(test_own_prefix),
+		cmocka_unit_test(unix_sockets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,26 @@ static void in_tree(const char *below, char buf[static 512])
 	(void)snprintf(buf, 512, "%s/%s%s%s", mount_path, top, *below ? "/" : "", below);
 }
 
-static const char *const folders[] = {"", "a.slice", "a.slice/zt-unit-probe.service",
-				      "a.slice/zt-unit-probe.service/sub"};
+static const char *const folders[] = {"",
+				      "a.slice",
+				      "a.slice/zt-unit-probe.service",
+				      "a.slice/zt-unit-probe.service/sub",
+				      "a.slice/zt-unit-many@1.service",
+				      "a.slice/zt-unit-many@.service", /* no instance */
+				      "a.slice/zt-unit-many2@1.service",
+				      "zt-unit-many@2.service",
+				      "x.scope", /* what payloads make: */
+				      "x.scope/zt-unit-many@3.service",
+				      "x.scope/zt-unit-fake.service",
+				      "a.slice/zt-unit-probe.service/zt-unit-fake.service",
+				      "payload",
+				      "payload/zt-unit-fake.service",
+				      "lent.slice", /* and users */
+				      "lent.slice/zt-unit-many@4.service",
+				      "lent.slice/zt-unit-fake.service",
+				      "system.slice",
+				      "system.slice/system-zt\\x2dunit\\x2dmany.slice",
+				      "system.slice/system-zt\\x2dunit\\x2dmany.slice/zt-unit-many@5.service"};
 
 static int make_tree(void **state)
 {
@@ -73,6 +91,8 @@ static int make_tree(void **state)
 			zt_freep(&mount_path);
 			return 0;
 		}
+		if (!strcmp(folders[i], "lent.slice") && chown(path, 1001, 1001) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -129,31 +149,99 @@ static void services(void **state)
 	(void)state;
 	if (!mount_path)
 		skip();
-	(void)snprintf(want, sizeof(want), "%s/a.slice/zt-unit-probe.service", top);
-	assert_int_equal(zt_service_cgroup("zt-unit-probe", &path),
+	(void)snprintf(want, sizeof(want), "a.slice/zt-unit-probe.service");
+	assert_int_equal(zt_service_cgroup(NULL, "zt-unit-probe", &path), -ENOENT); /* that tree is not one of slices */
+	zt_freep(&path);
+	assert_int_equal(zt_service_cgroup(top, "zt-unit-probe", &path),
 			 0); /* runs in a slice of its own: found by its name */
 	assert_string_equal(path, want);
 	zt_freep(&path);
-	assert_int_equal(zt_service_cgroup("zt-unit-probe.service", &path), 0);
+	assert_int_equal(zt_service_cgroup(top, "zt-unit-probe.service", &path), 0);
 	assert_string_equal(path, want);
 	zt_freep(&path);
-	assert_int_equal(zt_service_cgroup("zt-unit-prob", &path), -ENOENT);
+	assert_int_equal(zt_service_cgroup(NULL, "zt-unit-prob", &path), -ENOENT);
 	assert_string_equal(path, "system.slice/zt-unit-prob.service");
 	zt_freep(&path);
-	assert_int_equal(zt_service_cgroup("zt-unit@x-y.service", &path), -ENOENT);
+	assert_int_equal(zt_service_cgroup(NULL, "zt-unit@x-y.service", &path), -ENOENT);
 	assert_string_equal(path, "system.slice/system-zt\\x2dunit.slice/zt-unit@x-y.service");
 	zt_freep(&path);
-	assert_int_equal(zt_service_cgroup("zt-unit-none.socket", &path), -ENOENT);
+	assert_int_equal(zt_service_cgroup(NULL, "zt-unit-none.socket", &path), -ENOENT);
 	assert_string_equal(path, "system.slice/zt-unit-none.socket");
+	zt_freep(&path);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void templates(void **state)
+{
+	char *paths = NULL, *line[4] = {NULL}, *save = NULL;
+	size_t n = 0;
+
+	(void)state;
+	assert_true(zt_service_template("a@") && zt_service_template("a@.service"));
+	assert_false(zt_service_template("a@b") || zt_service_template("a@b.service") || zt_service_template("a") ||
+		     zt_service_template("a@.x"));
+	assert_true(zt_service_cgroup(top, "zt\\x-y@", &paths) == -ENOENT);
+	assert_string_equal(paths, "system.slice/system-zt\\x5cx\\x2dy.slice");
+	zt_freep(&paths);
+	if (!mount_path)
+		skip();
+	assert_int_equal(zt_service_cgroups(top, "zt-unit-many@.service", &paths), 0);
+	for (char *l = strtok_r(paths, "\n", &save); l && n < ZT_ARRAY_SIZE(line); l = strtok_r(NULL, "\n", &save))
+		line[n++] = l;
+	assert_int_equal(n, 3);
+	assert_string_equal(line[0], "system.slice/system-zt\\x2dunit\\x2dmany.slice"); /* with what is in it */
+	qsort(line + 1, n - 1, sizeof(*line), compare_lines);
+	assert_string_equal(line[1], "a.slice/zt-unit-many@1.service");
+	assert_string_equal(line[2], "zt-unit-many@2.service");
+	zt_freep(&paths);
+	assert_int_equal(zt_service_cgroups(top, "zt-unit-probe.service", &paths), 0);
+	assert_string_equal(paths, "a.slice/zt-unit-probe.service\n");
+	zt_freep(&paths);
+}
+
+static void too_many(void **state)
+{
+	char name[251], path[1024], *paths = NULL;
+
+	(void)state;
+	if (!mount_path)
+		skip();
+	memset(name, 'x', sizeof(name));
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 300; i++) {
+			(void)snprintf(name + 232, sizeof(name) - 232, "@%d.service", i);
+			(void)snprintf(path, sizeof(path), "%s/%s/%s", mount_path, top, name);
+			assert_int_equal(round ? rmdir(path) : mkdir(path, 0755), 0);
+			if (round || i < 299)
+				continue;
+			name[233] = '\0';
+			assert_int_equal(zt_service_cgroups(top, name, &paths), -E2BIG);
+			assert_null(paths);
+		}
+}
+
+/* A group of that name in a delegated group is not the service, and must not become it while it is stopped. */
+static void impostors(void **state)
+{
+	char *path = NULL;
+
+	(void)state;
+	if (!mount_path)
+		skip();
+	assert_int_equal(zt_service_cgroup(top, "zt-unit-fake", &path), -ENOENT);
+	assert_string_equal(path, "system.slice/zt-unit-fake.service");
 	zt_freep(&path);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(mount_tables),
-		cmocka_unit_test(lookups),
-		cmocka_unit_test(services),
+		cmocka_unit_test(mount_tables), cmocka_unit_test(lookups),   cmocka_unit_test(services),
+		cmocka_unit_test(templates),	cmocka_unit_test(impostors), cmocka_unit_test(too_many),
 	};
 
 	return cmocka_run_group_tests(tests, make_tree, drop_tree);

@@ -96,6 +96,28 @@ static void kinds(void **state)
 	refused("plain.yaml", -EINVAL, 1001);
 }
 
+/* Every cut of a record is refused, or is that of fewer files. */
+static void record(const struct zt_policy *p)
+{
+	struct zt_policy_options o = {.root = getenv("ZT_TEST_ROOT"), .recorded = true};
+
+	for (size_t cut = 0; cut <= p->source_len; cut++) {
+		struct zt_policy *again = NULL;
+		struct zt_diags d = {0};
+		int r = zt_policy_parse(p->files[0], p->source, cut, &o, &again, &d);
+
+		assert_true(r == 0 || d.errors);
+		if (cut == p->source_len) {
+			assert_int_equal(r, 0);
+			assert_int_equal(again->n_rules, p->n_rules);
+			assert_string_equal(again->source, p->source);
+			assert_string_equal(again->files[2], p->files[2]);
+		}
+		zt_policy_free(again);
+		zt_diags_done(&d);
+	}
+}
+
 static void includes(void **state)
 {
 	struct zt_policy_options o = {.root = getenv("ZT_TEST_ROOT")};
@@ -122,6 +144,7 @@ static void includes(void **state)
 	assert_string_equal(p->files[0], at("main.yaml"));
 	assert_string_equal(p->rules[2].span.file, at("policy.d/b.yaml"));
 	assert_true(p->source_len > 200 && strlen(p->source) == p->source_len);
+	record(p);
 	zt_policy_free(p);
 	put("main.yaml", V "include: policy.d/*.yaml\nrules: [{name: last, from: {user: root}, action: allow}]\n",
 	    0644);

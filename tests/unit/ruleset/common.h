@@ -74,6 +74,8 @@ static inline struct zt_ruleset *random_whole(unsigned seed, unsigned max_rules)
 	struct zt_ruleset *rs = random_ruleset(seed, max_rules);
 
 	for (size_t i = 0; i < rs->n_rules; i++) {
+		if (rnd(&seed, 6) == 0)
+			random_unix(&seed, &rs->rules[i]);
 		add_cgroup(&seed, &rs->rules[i]);
 		rs->rules[i].from_text = zt_strdup("web-user");
 		rs->rules[i].to_text = zt_strdup("\xc3\xa4:1/tcp");

@@ -151,6 +151,79 @@ static void nothing_in_common_is_an_error(void **state)
 	zt_diags_done(&d);
 }
 
+/* What rules name is closed behind them: names first, then, with the system's own kept open, receivers. */
+static void unix_sockets_that_rules_name(void **state)
+{
+	(void)state;
+	expect(V "rules:\n"
+		 "  - {name: a, from: {uid: 5}, to: {unix: [/run/x, \"@y\"], uid: 7}, action: allow}\n"
+		 "  - {name: b, from: {uid: 6}, to: {unix: \"@y\"}, action: allow, expires: 2020-01-01}\n"
+		 "  - {name: c, to: {unix: any}, action: observe}\n",
+	       "0unix allow a: unix uid 5 -> uid 7 unix:/run/x,@y\n0unix allow b: unix uid 6 -> unix:@y (until 2020-01-01T00:00:00Z)\n"
+	       "0unix observe c: unix * -> unix:*\n"
+	       "0unix reject unix-others: unix * -> unix:/run/x,@y\n1unix reject unix-others: unix * -> unix:@y\n");
+	expect(V "settings: {mode: observe}\nrules:\n"
+		 "  - {name: a, from: {uid: 5}, to: {unix: any, uid: [7, 8]}, action: deny}\n",
+	       "0unix observe a: unix uid 5 -> uid 7-8 unix:*\n"
+	       "0unix allow unix-system: unix * -> uid 0 "
+	       "unix:/dev/log,/run/dbus/system_bus_socket,/run/nscd/socket,/run/systemd/journal/dev-log and 9 more\n"
+	       "0unix observe unix-others: unix * -> uid 7-8 unix:*\n");
+	expect(V "settings: {default_policy: allow}\nrules:\n"
+		 "  - {name: a, from: {uid: 5}, to: {unix: /run/x}, action: deny}\n",
+	       "0unix reject a: unix uid 5 -> unix:/run/x\n");
+}
+
+/* A rule that has expired is gone; what it named stays closed. */
+static void expired_rules_name(void **state)
+{
+	struct zt_compile_options o = {.offline = true, .at = zt_now()};
+	struct zt_ruleset *rs = NULL;
+	struct zt_diags d = {0};
+
+	(void)state;
+	assert_int_equal(
+		compiled(V
+			 "rules:\n"
+			 "  - {name: a, from: {uid: 5}, to: {unix: any, uid: 7}, action: allow, expires: 2020-01-01}\n"
+			 "  - {name: b, from: {uid: 5}, to: {unix: /run/x}, action: allow, expires: 2020-01-01}\n",
+			 &o, &rs, &d),
+		0);
+	assert_int_equal(rs->n_rules, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(zt_rule_follows(&rs->rules[i]));
+	assert_int_equal(rs->rules[2].match.to->uid.v[0].lo, 7);
+	zt_ruleset_free(rs);
+	zt_diags_done(&d);
+}
+
+static void unix_sockets_where_possible(void **state)
+{
+	static const char yaml[] = V "settings: {unix: where-possible}\nrules:\n"
+				     "  - {name: a, from: {uid: 5}, to: {unix: /run/x}, action: allow}\n"
+				     "  - {name: b, from: {uid: 5}, to: {unix: /run/y}, action: allow}\n"
+				     "  - {name: c, from: {uid: 5}, to: {port: 80}, action: allow}\n";
+	struct zt_compile_options o = {.offline = true};
+	struct zt_ruleset *rs = NULL;
+	struct zt_diags d = {0};
+
+	(void)state;
+	assert_int_equal(compiled(yaml, &o, &rs, &d), 0);
+	assert_int_equal(rs->n_rules, 5);
+	assert_int_equal(d.n, 0);
+	zt_ruleset_free(rs);
+	o.no_unix = true;
+	assert_int_equal(compiled(yaml, &o, &rs, &d), 0);
+	assert_int_equal(rs->n_rules, 1);
+	assert_int_equal(d.n, 1);
+	assert_int_equal(d.items[0].code, 2120);
+	zt_ruleset_free(rs);
+	assert_int_equal(
+		compiled(V "rules: [{name: a, from: {uid: 5}, to: {unix: /run/x}, action: allow}]\n", &o, &rs, &d), 0);
+	assert_int_equal(rs->n_rules, 2); /* kept, for the engine to refuse */
+	zt_ruleset_free(rs);
+	zt_diags_done(&d);
+}
+
 static void ssh_ports(void **state)
 {
 	struct zt_u32_range two[] = {{2222, 2222}, {22, 22}};
@@ -202,6 +275,9 @@ int main(void)
 		cmocka_unit_test(nothing_in_common_is_an_error),
 		cmocka_unit_test(ssh_ports),
 		cmocka_unit_test(cgroups_that_are_not_there),
+		cmocka_unit_test(unix_sockets_that_rules_name),
+		cmocka_unit_test(expired_rules_name),
+		cmocka_unit_test(unix_sockets_where_possible),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,7 @@ static void settings(void **state)
 		{"{loopback: allow}", "loopback: enforce -> allow"},
 		{"{log_blocked: false}", "log_blocked: true -> false"},
 		{"{log_limit: 5/minute}", "log_limit: 10/second -> 5/minute"},
+		{"{mark_bits: 8-15}", "mark_bits: ffff0000 -> 0000ff00"},
 		{"{log_prefix: \"X: \"}", "log_prefix: ZT-BLOCKED:  -> X: "},
 		{"{default_policy: {ingress: allow}}", "default_policy.ingress: deny -> allow"},
 		{"{preserve_ssh: false}", "preserve_ssh: true -> false, ssh ports: 22 -> none"},

@@ -25,9 +25,22 @@ static const char *one_of(const char *const *v, unsigned n)
 #define ONE_OF(...) \
 	one_of((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
 
+static void add_unix(struct zt_strbuf *b, unsigned i)
+{
+	zt_strbuf_printf(b, "  - {name: r%u, from: {%s}, to: {unix: %s%s}, action: %s}\n", i,
+			 ONE_OF("user: \"*\"", "uid: 1-5", "exe: /bin/a", "cgroup: a/b"),
+			 ONE_OF("any", "/run/a", "[/run/b, \"@c\"]"), ONE_OF("", ", uid: 7", ", exe: /bin/a"),
+			 ONE_OF("allow", "allow", "deny", "observe"));
+}
+
 static void add_rule(struct zt_strbuf *b, unsigned i)
 {
 	bool in = !pick(4);
+
+	if (!pick(3)) {
+		add_unix(b, i);
+		return;
+	}
 
 	zt_strbuf_printf(b, "  - {name: r%u, ", i);
 	if (in)
@@ -96,6 +109,17 @@ static void random_flow(struct zt_flow *f, struct zt_actor a[2])
 	f->src = f->dst;
 	if (f->port == 0)
 		f->port = 1;
+	if (pick(3))
+		return;
+	*f = (struct zt_flow){.dir = ZT_DIR_UNIX,
+			      .owned = true,
+			      .uid = f->uid,
+			      .gid = f->gid,
+			      .cgroup_path = f->cgroup_path,
+			      .unix_name = ONE_OF("/run/a", "/run/b", "@c", "/run/d", NULL),
+			      .at = f->at,
+			      .sender = &a[0],
+			      .receiver = pick(4) ? &a[1] : NULL};
 }
 
 static void random_pairs(void **state)
@@ -176,6 +200,45 @@ static void same_in_other_words(void **state)
 	expect(V "settings: {default_policy: allow}\nrules: []\n", V "rules: []\n", false, &e);
 }
 
+/* Of many that differ: the fewest attributes that a rule names, then the lowest port and address. */
+static void smallest(void **state)
+{
+	struct zt_equiv e;
+
+	(void)state;
+	/* Everything differs: the flow that no rule is about. */
+	expect(V
+	       "settings: {default_policy: allow}\nrules:\n  - {name: a, from: {uid: 7}, to: {host: 10.0.0.7, port: 80}, action: allow}\n",
+	       V "rules:\n  - {name: a, from: {uid: 7}, to: {host: 10.0.0.7, port: 80}, action: allow}\n", false, &e);
+	assert_true(e.smallest && e.a.by == ZT_BY_DEFAULT && e.b.by == ZT_BY_DEFAULT && e.flow.uid != 7);
+	/* Two rules are missing; the one that asks for less is shown, though it is the later one. */
+	expect(V "rules:\n  - {name: a, from: {uid: 7}, to: {host: 10.0.0.7, port: 80}, action: allow}\n"
+		 "  - {name: b, from: {user: \"*\"}, to: {port: 7000-7009}, action: allow}\n",
+	       V "rules: []\n", false, &e);
+	assert_int_equal(e.flow.port, 7000);
+	assert_true(e.flow.uid != 7 && e.flow.dst.b[0] != 10);
+	/* The same number of attributes: the lowest port, wherever its rule stands. */
+	expect(V "rules:\n  - {name: a, from: {uid: 7}, to: {host: 10.0.0.7, port: 443}, action: allow}\n"
+		 "  - {name: b, from: {uid: 8}, to: {host: 10.0.0.9, port: 80}, action: allow}\n"
+		 "  - {name: c, from: {uid: 9}, to: {host: 10.0.0.8, port: 80}, action: allow}\n",
+	       V "rules: []\n", false, &e);
+	assert_true(e.flow.port == 80 && e.flow.uid == 9 && e.flow.dst.b[3] == 8);
+}
+
+/* Both families are meant by the rule, and only the addresses of one differ. */
+static void each_family(void **state)
+{
+	struct zt_equiv e;
+
+	(void)state;
+	expect(V
+	       "rules:\n  - {name: a, from: {uid: 7}, to: {host: [10.0.0.0/8, \"2001:db8::/32\"], port: 80}, action: allow}\n",
+	       V
+	       "rules:\n  - {name: a, from: {uid: 7}, to: {host: [10.0.0.0/8, \"2001:db9::/32\"], port: 80}, action: allow}\n",
+	       false, &e);
+	assert_int_equal(e.flow.dst.family, 6);
+}
+
 static void budget(void **state)
 {
 	struct zt_ruleset *x =
@@ -192,10 +255,49 @@ static void budget(void **state)
 	zt_ruleset_free(y);
 }
 
+/* Two thirds of the samples come from the rules in turn: every rule decides some, and both ends of a class are among the values. */
+static void samples(void **state)
+{
+	struct zt_ruleset *rs = must_compile(
+		V "settings: {preserve_ssh: false}\nrules:\n"
+		  "  - {name: a, from: {uid: 10-20}, to: {host: 10.0.0.0/8, port: 80-90}, action: allow}\n"
+		  "  - {name: b, from: {host: \"2001:db8::/32\"}, to: {port: 53, protocol: udp}, action: allow}\n");
+	unsigned by[2] = {0}, neither = 0, low = 0, high = 0, forwarded = 0, same = 0;
+	uint64_t last = 0, turn = 0, numbers = 7, turn2 = 0, numbers2 = 7;
+
+	(void)state;
+	for (int i = 0; i < 600; i++) {
+		struct zt_sample s, again;
+		struct zt_decision d;
+
+		assert_int_equal(zt_ruleset_sample(rs, &turn, &numbers, &s), 0);
+		assert_int_equal(zt_ruleset_sample(rs, &turn2, &numbers2, &again), 0);
+		assert_true(s.flow.uid == again.flow.uid && s.flow.port == again.flow.port &&
+			    !zt_addr_cmp(&s.flow.dst, &again.flow.dst));
+		s.flow.sender = &s.sender;
+		zt_oracle_decide(rs, &s.flow, &d);
+		by[0] += d.rule == &rs->rules[0];
+		by[1] += d.rule == &rs->rules[1];
+		neither += !d.rule;
+		low += s.flow.uid == 10 || s.flow.uid == 9;
+		high += s.flow.uid == 20 || s.flow.uid == 21;
+		assert_true(s.flow.dir != ZT_DIR_FORWARD || !s.cell); /* no rule is about forwarded ones */
+		forwarded += s.flow.dir == ZT_DIR_FORWARD;
+		assert_true(s.cell == again.cell);
+		same += i && s.cell == last;
+		last = s.cell ? s.cell : last;
+	}
+	assert_true(forwarded > 20 && same < 20);
+	assert_true(by[0] > 80 && by[1] > 80 && neither > 100 && low > 30 && high > 30);
+	zt_ruleset_free(rs);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(random_pairs), cmocka_unit_test(pairs),
-					   cmocka_unit_test(same_in_other_words), cmocka_unit_test(budget)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_pairs), cmocka_unit_test(pairs),    cmocka_unit_test(same_in_other_words),
+		cmocka_unit_test(budget),	cmocka_unit_test(smallest), cmocka_unit_test(each_family),
+		cmocka_unit_test(samples)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

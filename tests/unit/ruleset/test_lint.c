@@ -63,6 +63,15 @@ static void single_rules(void **state)
 	(void)state;
 	expect(RULES("- {name: a, from: {user: \"*\"}, action: allow}\n"), "2014:4");
 	expect(RULES("- {name: a, from: {host: any}, action: allow}\n"), "2014:4");
+	expect(RULES("- {name: a, from: {uid: 0-4294967294}, to: {host: 0.0.0.0/0, port: 1-65535}, action: allow}\n"),
+	       "2014:4");
+	expect(RULES("- {name: a, from: {uid: 0-4294967293}, to: {host: 0.0.0.0/0, port: 1-65535}, action: allow}\n"),
+	       "");
+	expect(RULES("- {name: a, from: {uid: 0-4294967294}, to: {host: 0.0.0.0/0, port: 2-65535}, action: allow}\n"),
+	       "");
+	expect(RULES("- {name: a, from: {uid: 0-4294967294}, to: {host: 128.0.0.0/1}, action: allow}\n"), "");
+	expect(RULES("- {name: a, from: {exe: /bin/sh}, action: allow}\n"), "");
+	expect(RULES("- {name: a, from: {user: \"*\"}, to: {uid: 5}, action: allow}\n"), "");
 	expect(RULES("- {name: a, from: {user: \"*\"}, to: {host: 10.0.0.0/8}, action: allow}\n"), "");
 	expect(RULES("- {name: a, from: {user: \"*\"}, to: {protocol: icmp}, action: allow}\n"), "");
 	expect(RULES("- {name: a, from: {user: \"*\"}, action: observe}\n"), "");

@@ -57,6 +57,8 @@ static inline void random_process(unsigned *s, struct zt_ruleset *rs, struct zt_
 {
 	struct zt_match *m = &r->match;
 
+	if (r->dir == ZT_DIR_FORWARD)
+		return;
 	if (rnd(s, 4) == 0)
 		m->to = random_subject(s, rs);
 	if (r->dir != ZT_DIR_EGRESS)
@@ -80,8 +82,6 @@ static inline struct zt_ruleset *random_bpf_ruleset(unsigned seed, unsigned max_
 	for (size_t i = 0; rs && i < rs->n_rules; i++) {
 		struct zt_rule *r = &rs->rules[i];
 
-		if (r->dir == ZT_DIR_FORWARD)
-			r->dir = ZT_DIR_INGRESS;
 		if (r->match.uid.n && rnd(&s, 2)) {
 			zt_u32_ranges_done(&r->match.uid);
 			(void)zt_u32_ranges_add(&r->match.uid, 1000 + rnd(&s, 3), 1003 + rnd(&s, 3));

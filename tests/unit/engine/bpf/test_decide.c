@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "engine/bpf/flow.h"
+#include "engine/bpf/load.h"
 #include "random_bpf.h"
 
 /* ---- flows ---- */
@@ -79,24 +80,28 @@ static void random_flow(unsigned *s, const struct zt_ruleset *rs, struct questio
 					   : 6;
 	struct zt_flow *f = &q->f;
 
-	*f = (struct zt_flow){.dir = near && rnd(s, 8) ? near->dir : rnd(s, 2) ? ZT_DIR_EGRESS : ZT_DIR_INGRESS};
+	*f = (struct zt_flow){.dir = near && rnd(s, 8) ? near->dir : (enum zt_direction)rnd(s, 3)};
 	f->proto = m->proto.n && rnd(s, 6) ? (uint8_t)m->proto.v[rnd(s, (unsigned)m->proto.n)].lo
 					   : protos[rnd(s, sizeof(protos))];
 	f->port = zt_proto_has_ports(f->proto) ? (uint16_t)number_near(s, &m->port, rnd(s, 65536)) : 0;
 	f->src = addr_near(s, family == 4 ? &m->src4 : &m->src6, family);
 	f->dst = addr_near(s, family == 4 ? &m->dst4 : &m->dst6, family);
-	f->loopback = rnd(s, 4) == 0;
+	f->loopback = f->dir != ZT_DIR_FORWARD && rnd(s, 4) == 0;
 	f->at = (UINT64_C(1899980000) + rnd(s, 60000) + UINT64_C(60000) * rnd(s, 10)) * 1000000;
 	random_actor(s, &q->sender, q->groups[0]);
 	random_actor(s, &q->receiver, q->groups[1]);
-	if (f->dir == ZT_DIR_EGRESS && rnd(s, 8)) {
+	if (near && near->dir == ZT_DIR_UNIX && rnd(s, 8))
+		f->unix_name = m->unix_names.n && rnd(s, 4) ? m->unix_names.v[rnd(s, (unsigned)m->unix_names.n)]
+			       : rnd(s, 2)		    ? "/run/b/c"
+							    : NULL;
+	if ((f->dir == ZT_DIR_EGRESS || f->dir == ZT_DIR_UNIX) && rnd(s, 8)) {
 		f->owned = true;
 		q->sender.uid = f->uid = number_near(s, m->from ? &m->from->uid : &m->uid, q->sender.uid);
 		q->sender.gid = f->gid = number_near(s, m->from ? &m->from->gid : &m->gid, q->sender.gid);
 		memcpy(f->cgroup, q->sender.cgroup, sizeof(f->cgroup));
 		f->sender = &q->sender;
 	}
-	if (rnd(s, 4))
+	if (f->dir != ZT_DIR_FORWARD && rnd(s, 4))
 		f->receiver = &q->receiver;
 }
 
@@ -140,6 +145,17 @@ static struct zt_bpf_flow kernel_flow(const struct zt_image *img, const struct z
 				.src_known = f->src.family != 0,
 				.lo = f->loopback};
 
+	if (f->dir == ZT_DIR_UNIX) {
+		uint32_t number = 0;
+
+		for (size_t i = 0; f->unix_name && i < img->n_names; i++)
+			if (!strcmp(img->names[i].key.text, f->unix_name))
+				number = img->names[i].number;
+		k.six = k.lo = k.proto = k.src_known = 0;
+		k.port = 0;
+		memcpy(k.dst, &number, sizeof(number));
+		return k;
+	}
 	memcpy(k.src, f->src.b, 16);
 	memcpy(k.dst, f->dst.b, 16);
 	return k;
@@ -169,7 +185,12 @@ static size_t compare_all(unsigned seed, unsigned max_rules, bool processes, uns
 	struct zt_diags d = {0};
 	unsigned s = seed + 99;
 	size_t n = 0;
-	int r = bpf_lower(rs, &img, &d);
+	int r;
+
+	for (size_t i = 0; processes && i < rs->n_rules; i++)
+		if (rnd(&s, 3) == 0)
+			random_unix(&s, &rs->rules[i]);
+	r = bpf_lower(rs, &img, &d);
 
 	if (r == -ENOTSUP) { /* too much for the engine: it says so */
 		assert_true(d.errors > 0);
@@ -257,20 +278,31 @@ static void test_classes(void **state)
 	bpf_classes_done(&c);
 }
 
-static void test_refused(void **state)
+/* Forwarded packets have tables and a default of their own. */
+static void test_forward(void **state)
 {
 	struct zt_ruleset *rs = random_bpf_ruleset(3, 10, false);
-	struct zt_image *img = NULL;
-	struct zt_diags d = {0};
+	struct zt_bpf_flow f = {
+		.dir = ZT_BPF_FORWARD, .proto = 132, .to = ZT_LABEL_NONE, .port = 60999, .src_known = 1};
+	struct zt_bpf_decision d = {0};
 
 	(void)state;
 	assert_true(rs->n_rules > 1);
-	rs->rules[0].dir = ZT_DIR_FORWARD;
-	assert_int_equal(bpf_lower(rs, &img, &d), -ENOTSUP);
-	assert_int_equal(d.errors, 1);
-	assert_int_equal(d.items[0].code, 3401);
-	assert_int_equal(d.items[0].span.line, rs->rules[0].line);
-	zt_diags_done(&d);
+	for (int forward = 0; forward < 2; forward++) {
+		struct zt_image *img = NULL;
+
+		for (size_t i = 0; i < rs->n_rules; i++)
+			rs->rules[i].dir = forward && !i ? ZT_DIR_FORWARD : ZT_DIR_INGRESS;
+		rs->settings.def[ZT_DIR_EGRESS] = rs->settings.def[ZT_DIR_INGRESS] = ZT_DEFAULT_ALLOW;
+		rs->settings.def[ZT_DIR_FORWARD] = ZT_DEFAULT_DENY;
+		rs->settings.mode = ZT_MODE_ENFORCE;
+		assert_int_equal(bpf_lower(rs, &img, NULL), 0);
+		assert_int_equal(bpf_forward_needed(img), forward);
+		bpf_decide(img, &f, 0, &d);
+		assert_true(d.verdict == ZT_BPF_REJECT || d.verdict == ZT_BPF_DROP);
+		assert_int_equal(d.reason, ZT_BPF_R_DEFAULT_FORWARD);
+		bpf_image_free(img);
+	}
 	zt_ruleset_free(rs);
 }
 
@@ -279,7 +311,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_classes),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_oracle),
 	};
 

@@ -106,6 +106,24 @@ static inline void random_rule(unsigned *s, struct zt_ruleset *rs, unsigned i)
 	random_windows(s, r);
 }
 
+/* Makes r one about Unix sockets. */
+static inline void random_unix(unsigned *s, struct zt_rule *r)
+{
+	static const char *const names[] = {"/run/a", "/run/a.sock", "/run/b/c", "@a", "@/run/a"};
+	struct zt_match *m = &r->match;
+
+	zt_addr_ranges_done(&m->src4);
+	zt_addr_ranges_done(&m->src6);
+	zt_addr_ranges_done(&m->dst4);
+	zt_addr_ranges_done(&m->dst6);
+	zt_u32_ranges_done(&m->proto);
+	zt_u32_ranges_done(&m->port);
+	m->families = 3;
+	r->dir = ZT_DIR_UNIX;
+	for (unsigned n = rnd(s, 4); n-- > 0;)
+		(void)zt_unix_names_add(&m->unix_names, names[rnd(s, 5)]);
+}
+
 static inline struct zt_ruleset *random_ruleset(unsigned seed, unsigned max_rules)
 {
 	static const char *const prefixes[] = {"ZT-BLOCKED: ", "-t filter ", "it's 'so' $x: ", "",
@@ -131,6 +149,7 @@ static inline struct zt_ruleset *random_ruleset(unsigned seed, unsigned max_rule
 	rs->settings.mode = rnd(&s, 4) ? ZT_MODE_ENFORCE : ZT_MODE_OBSERVE;
 	rs->settings.block = rnd(&s, 2) ? ZT_BLOCK_REJECT : ZT_BLOCK_DROP;
 	rs->settings.loopback = (enum zt_loopback)rnd(&s, 3);
+	rs->settings.socket_passing = seed & 1;
 	rs->settings.log_blocked = rnd(&s, 2);
 	rs->settings.preserve_ssh = rnd(&s, 2);
 	rs->settings.preserve_established = rnd(&s, 2);

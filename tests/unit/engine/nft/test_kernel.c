@@ -94,6 +94,7 @@ static struct zt_ruleset *random_ruleset(unsigned seed, unsigned n)
 	rs->generation = seed;
 	rs->settings.block = rnd(2) ? ZT_BLOCK_DROP : ZT_BLOCK_REJECT;
 	rs->settings.loopback = (enum zt_loopback)rnd(3);
+	rs->settings.socket_passing = seed & 1;
 	assert_int_equal(zt_u32_ranges_add(&rs->ssh_ports, 22, 22), 0);
 	for (unsigned i = 0; i < n; i++) {
 		struct zt_rule *r = zt_ruleset_add(rs);

@@ -27,7 +27,7 @@ static void test_names(void **state)
 
 		for (int interval = 0; interval < 2; interval++)
 			for (uint8_t family = 4; family <= 6; family += 2)
-				name_roundtrip(&(struct nft_shape){.dims = (uint8_t)dims,
+				name_roundtrip(&(struct nft_shape){.dims = (uint16_t)dims,
 								   .family = addr ? family : 0,
 								   .level = dims & (1u << DIM_CGROUP) ? 3 : 0,
 								   .interval = interval});

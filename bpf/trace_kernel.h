@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#pragma once
+/* What trace.bpf.c reads of the kernel's own structures; offsets come from the running kernel (CO-RE). */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	unsigned int val;
+} kuid_t, kgid_t;
+struct super_block {
+	unsigned int s_dev;
+};
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	unsigned int i_nlink;
+};
+struct file {
+	struct inode *f_inode;
+};
+struct mm_struct {
+	struct file *exe_file;
+	unsigned long arg_start, arg_end;
+};
+typedef struct {
+	__u64 val;
+} kernel_cap_t; /* before 6.3 two numbers: the same bits */
+struct cred {
+	kernel_cap_t cap_effective;
+	kuid_t uid, euid, suid, fsuid;
+	kgid_t fsgid;
+};
+struct kernfs_node {
+	__u64 id;
+};
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+};
+struct cgroup {
+	struct cgroup_subsys_state self; /* the first member: a parent's is its group */
+	struct kernfs_node *kn;
+};
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+struct net {
+	__u64 net_cookie;
+};
+struct nsproxy {
+	struct net *net_ns;
+};
+struct task_struct {
+	struct nsproxy *nsproxy;
+	struct mm_struct *mm;
+	const struct cred *cred;
+	struct task_struct *real_parent, *group_leader;
+	struct css_set *cgroups;
+	int pid, tgid, exit_code;
+	__u64 start_boottime;
+	char comm[16];
+};
+struct linux_binprm {
+	const char *filename;
+};
+struct module {
+	char name[56];
+};
+struct pt_regs {
+	unsigned long orig_ax, di;
+};
+struct pt_regs___arm {
+	unsigned long orig_x0;
+	int syscallno;
+};
+typedef struct {
+	struct net *net;
+} possible_net_t;
+struct in6_addr {
+	unsigned char bytes[16];
+};
+struct sock_common {
+	unsigned int skc_daddr, skc_rcv_saddr;
+	unsigned short skc_dport, skc_num; /* network, host order */
+	unsigned short skc_family;
+	unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+	unsigned long skc_flags; /* sk_flags */
+};
+struct sock {
+	struct sock_common __sk_common;
+	unsigned short sk_protocol;
+	int sk_err;
+};
+struct inet_sock {
+	unsigned short inet_sport; /* network order; stays when the port is given back */
+};
+struct socket {
+	struct sock *sk;
+};
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	struct file *file;
+};
+struct tcp_sock {
+	__u64 bytes_sent, bytes_retrans, bytes_received;
+};
+
+#pragma clang attribute pop
