@@ -59,18 +59,20 @@ static int to_event(struct zt_event_source *s, struct nflog_data *nfa, struct zt
 	return 0;
 }
 
-/* The kernel numbers what it hands over: what is missing was lost, exactly. */
+/* The kernel numbers what it hands over: what is missing was lost, exactly. That the socket ran over is told before what still waited in it
+ * (net/netlink/af_netlink.c), so the one that stands for the unknown number stays until the gap comes. */
 static void count_lost(struct zt_event_source *s, struct nflog_data *nfa)
 {
-	uint32_t seq;
+	uint32_t seq, gap;
 
 	if (nflog_get_seq(nfa, &seq) < 0)
 		return;
-	if (s->counted)
-		s->lost += seq - s->seq;
-	if (s->overflowed) /* counted as one until it was known */
+	gap = s->counted ? seq - s->seq : 0;
+	if (gap && s->overflowed) {
 		s->lost--;
-	s->overflowed = false;
+		s->overflowed = false;
+	}
+	s->lost += gap;
 	s->counted = true;
 	s->seq = seq + 1;
 }
