@@ -76,7 +76,8 @@ static void each_allocation(void **state)
 
 	(void)state;
 	assert_int_equal(whole(&want), 0);
-	for (n = 1; in_a_row < 50; n++) { /* a hint that could not be made is no failure; fifty in a row is the end */
+	/* A hint that could not be made is no failure; fifty in a row is the end. Beyond the first hundred every fifth, or each with ZT_EACH=1. */
+	for (n = 1; in_a_row < 50; n += n > 100 && !getenv("ZT_EACH") ? 5 : 1) {
 		pid_t pid = fork();
 		int status;
 
@@ -89,8 +90,8 @@ static void each_allocation(void **state)
 		failed += WEXITSTATUS(status) == FAILED;
 		in_a_row = WEXITSTATUS(status) == SAME ? in_a_row + 1 : 0;
 	}
-	print_message("%u allocations, %u of them failed the run\n", n - 51, failed);
-	assert_true(failed > 500);
+	print_message("up to allocation %u: %u failed the run\n", n, failed);
+	assert_true(failed > 150);
 	zt_strbuf_done(&want);
 }
 
