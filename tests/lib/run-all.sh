@@ -100,7 +100,8 @@ if files beside "${1:-}" | grep -qx "$longest"; then
 fi
 # Optimised less: it compiles in two thirds of the time. What the compiler then warns of is no matter of the program.
 compile build-check -Dfaults=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Dc_args=-Wno-format-truncation
-export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1}"
+# A small quarantine: tests that fork a thousand times copy it each time.
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=8:malloc_context_size=10}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 
 [ $# -gt 0 ] || {
