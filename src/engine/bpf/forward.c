@@ -38,13 +38,13 @@ static const int shared[] = {MAP_EPOCH,	  MAP_CONFIG, MAP_ENTRIES, MAP_CLASSES, 
 static int load(const struct bpf_live *l, struct forward_bpf **ret)
 {
 	struct forward_bpf *obj = forward_bpf__open();
-	struct bpf_map *m = obj ? obj->maps.forwards : NULL;
-	int r = obj ? 0 : errno ? -errno : -EIO;
+	int r;
 
-	if (!r && l)
-		r = bpf_share_maps(obj->obj, l, shared, ZT_ARRAY_SIZE(shared));
+	if (!obj)
+		return errno ? -errno : -EIO;
+	r = l ? bpf_share_maps(obj->obj, l, shared, ZT_ARRAY_SIZE(shared)) : 0;
 	if (!r) {
-		r = bpf_map__set_autocreate(m, true);
+		r = bpf_map__set_autocreate(obj->maps.forwards, true);
 		/* libbpf does not know the section before 1.3. */
 		r = r ?: bpf_program__set_type(obj->progs.zt_forward, (enum bpf_prog_type)TYPE_NETFILTER);
 		r = r

@@ -278,7 +278,7 @@ static int load_text(const char *instance, const char *text, size_t len, struct 
 	if (!r)
 		r = text_parse(text, len, &rs, d);
 	if (!r)
-		r = swap(rs, instance, false, &changed);
+		r = rs ? swap(rs, instance, false, &changed) : -EBADMSG; /* a text without rules is parsed to an empty set */
 	return r < 0 ? zt_diag_errno(d, 3302, r, "cannot load the text") : 0;
 }
 

@@ -102,7 +102,7 @@ static void each_allocation(void **state)
 	(void)state;
 	assert_int_equal(whole(want), 0);
 	/* A hint that could not be made is no failure; fifty in a row is the end. Beyond the first hundred every fifth, or each with ZT_EACH=1. */
-	for (n = 1; in_a_row < 50; n += n > 100 && !getenv("ZT_EACH") ? 5 : 1) {
+	for (n = 1; in_a_row < 50; n += 100 < n && !getenv("ZT_EACH") ? 5 : 1) {
 		pid_t pid = fork();
 		int status;
 

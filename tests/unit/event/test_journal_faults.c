@@ -566,7 +566,7 @@ static void starved(unsigned n)
 static void no_memory(void **state)
 {
 	(void)state;
-	for (unsigned n = 1; n < 120; n += n > 40 ? EACH : 1)
+	for (unsigned n = 1; n < 120; n += 40 < n ? EACH : 1)
 		in_child(starved, n); /* it removes what it made */
 }
 #endif
