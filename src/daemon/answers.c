@@ -241,6 +241,13 @@ static void acquit(struct zt_daemon *d, const char *culprit)
 	d->n_accused = 0;
 }
 
+/* What they did was put in order by nobody, or was no harm: if it did some, a check finds it. */
+static void nothing_undone(struct zt_daemon *d)
+{
+	for (size_t i = 0; i < d->n_suspects; i++)
+		d->suspects[i].meanwhile = false;
+}
+
 static void checked(struct zt_daemon *d, const struct zt_job *job, const json_t *a)
 {
 	const char *outcome = text_of(a, "outcome"), *culprit = text_of(a, "culprit");
@@ -249,6 +256,7 @@ static void checked(struct zt_daemon *d, const struct zt_job *job, const json_t 
 	if (!strcmp(outcome, "clean")) {
 		d->told_drift = false;
 		acquit(d, NULL);
+		nothing_undone(d); /* an `apply` by hand, whose lock it waited for */
 		return;
 	}
 	if (!drifted && !flag(a, "ok") && flag(a, "busy")) { /* the lock is held for long */
@@ -314,14 +322,14 @@ static void take_audit(struct zt_daemon *d, const json_t *audit)
 	size_t i;
 	json_t *l;
 
-	/* What such a command starts goes by another name than ours. If it did harm, a check finds it. */
-	for (i = 0; json_array_size(json_object_get(audit, "list")) && i < d->n_suspects; i++)
-		d->suspects[i].meanwhile = false;
+	if (json_array_size(
+		    json_object_get(audit, "list"))) /* what such a command starts goes by another name than ours */
+		nothing_undone(d);
 	json_array_foreach (json_object_get(audit, "list"), i, l)
-		zt_daemon_say(d, LOG_NOTICE, text_of(l, "action"), "%s by %s (%s): generation %llu%s%s",
-			      text_of(l, "action"), text_of(l, "who"), text_of(l, "from"),
-			      (unsigned long long)number(l, "generation"), *text_of(l, "detail") ? ", " : "",
-			      text_of(l, "detail"));
+		zt_daemon_say_of(d, number(l, "generation"), LOG_NOTICE, text_of(l, "action"),
+				 "%s by %s (%s): generation %llu%s%s", text_of(l, "action"), text_of(l, "who"),
+				 text_of(l, "from"), (unsigned long long)number(l, "generation"),
+				 *text_of(l, "detail") ? ", " : "", text_of(l, "detail"));
 	if (json_is_integer(json_object_get(audit, "last")))
 		d->audit = number(audit, "last");
 }

@@ -131,8 +131,10 @@ int zt_daemon_sink(struct zt_daemon *d, const char *name, int (*emit)(void *arg,
 /* n events of a kind could not be told; a LOST event says so within a second. */
 void zt_daemon_lost(struct zt_daemon *d, enum zt_activity_kind kind, uint64_t n);
 void zt_daemon_gauge(struct zt_daemon *d, struct zt_gauge *g); /* g stays the caller's and must live as long as d */
-/* A STATE event, and a line of the log. */
+/* A STATE event, and a line of the log. It is of the generation in force as it is known here, or of one that somebody told of (_of). */
 void zt_daemon_say(struct zt_daemon *d, int priority, const char *reason, const char *fmt, ...) ZT_PRINTF(4, 5);
+void zt_daemon_say_of(struct zt_daemon *d, uint64_t generation, int priority, const char *reason, const char *fmt, ...)
+	ZT_PRINTF(5, 6);
 
 /* ---- daemon.c ---- */
 int zt_daemon_start(struct zt_daemon *d); /* the first look is on its way afterwards */

@@ -32,24 +32,41 @@ void zt_log(int priority, const char *fmt, ...)
 		(void)!write(STDERR_FILENO, clean.buf, clean.len); /* nowhere else to say so */
 }
 
-void zt_daemon_say(struct zt_daemon *d, int priority, const char *reason, const char *fmt, ...)
+static void say(struct zt_daemon *d, uint64_t generation, int priority, const char *reason, const char *fmt, va_list ap)
+	ZT_PRINTF(5, 0);
+static void say(struct zt_daemon *d, uint64_t generation, int priority, const char *reason, const char *fmt, va_list ap)
 {
 	ZT_STRBUF struct zt_strbuf b = {0};
 	struct zt_activity a;
-	va_list ap;
 
-	va_start(ap, fmt);
 	zt_strbuf_vprintf(&b, fmt, ap);
-	va_end(ap);
 	zt_log(priority, "%s", zt_strbuf_cstr(&b));
 	zt_activity_init(&a, ZT_ACTIVITY_STATE, zt_now());
 	zt_activity_set(&a, pid, (uint32_t)getpid());
 	zt_activity_text(&a, comm, "zt-segmentd", 11);
 	zt_activity_text(&a, reason, reason, strlen(reason));
 	zt_activity_text(&a, detail, zt_strbuf_cstr(&b), b.len);
-	if (d->generation)
-		zt_activity_set(&a, generation, d->generation);
+	if (generation)
+		zt_activity_set(&a, generation, generation);
 	zt_daemon_emit(d, &a);
+}
+
+void zt_daemon_say(struct zt_daemon *d, int priority, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(d, d->generation, priority, reason, fmt, ap);
+	va_end(ap);
+}
+
+void zt_daemon_say_of(struct zt_daemon *d, uint64_t generation, int priority, const char *reason, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(d, generation, priority, reason, fmt, ap);
+	va_end(ap);
 }
 
 /* ---- events ---- */

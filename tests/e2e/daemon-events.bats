@@ -314,6 +314,33 @@ accounted() {
 	within '.kind == "state" and .reason == "apply"' # still one
 }
 
+# labelled PORT: a policy whose apply is several transactions, of several programs
+labelled() {
+	policy 2001 "$1" | sed "s|to: {|to: {user: root, |; s|from: {|from: {exe: $(readlink -f "$(command -v bash)"), |" >"$P/labelled.yaml"
+	chmod 644 "$P/labelled.yaml"
+	inside_mounts "$ZT_SEGMENT" apply --engine nft --netns "$NS" --cgroup "$CG" --state-dir "$STATE" "$P/labelled.yaml" >/dev/null
+}
+
+@test "an apply by hand is no attack, however many steps it has, and its event names its generation" {
+	settings 'refresh_every: 0s' 'follow_policy: no'
+	zt apply "$LIVE" >/dev/null
+	daemon_start --cgroup "$CG"
+	first=$(generation)
+	for port in 7003 7004 7005; do
+		labelled "$port"
+		sleep 1 # between two that somebody types
+	done
+	wait_for grep -q "generation $((first + 3))" "$P/log"
+	inside_mounts "$ZT_SEGMENT" apply --engine nft --netns "$NS" --cgroup "$CG" --state-dir "$STATE" "$LIVE" >/dev/null
+	wait_for grep -q "generation $((first + 4))" "$P/log"
+	sleep 1
+	run ! grep "were changed by" "$P/log"
+	run ! grep '"action":"heal"' "$STATE/audit.jsonl"
+	told=$(zt events --kind state -o json | jq -c 'select(.reason == "apply") | [.generation, (.detail | capture("generation (?<n>[0-9]+)").n | tonumber)]')
+	[ "$(wc -l <<<"$told")" = 4 ]
+	[ "$(jq -s 'all(.[0] == .[1])' <<<"$told")" = true ] || { echo "$told"; false; }
+}
+
 @test "connection tracking that is nearly full is an alarm, once" {
 	daemon_start --cgroup "$CG"
 	zt apply "$LIVE" >/dev/null
