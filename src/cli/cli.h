@@ -14,6 +14,7 @@
 #include "event/event.h"
 #include "event/journal.h"
 #include "event/seen.h"
+#include "event/sums.h"
 
 enum zt_exit {
 	ZT_EXIT_OK = 0,
@@ -114,6 +115,7 @@ enum {
 	ZT_VERB_KERNEL = 4, /* touches the kernel: needs an engine and, but for the memory engine, root */
 	ZT_VERB_READS = 16, /* changes nothing: members of the group zt-segment too, through zt-segmentd */
 	ZT_VERB_HIDDEN = 8, /* not in the short list of --help */
+	ZT_VERB_ROOT = 32,  /* reads what only root may, without asking the kernel for its rules */
 };
 
 struct zt_cli;
@@ -149,6 +151,8 @@ extern const size_t zt_n_verbs;
 const struct zt_verb *zt_verb_by_name(const char *name); /* NULL */
 bool zt_verb_takes(const struct zt_verb *v, enum zt_opt o);
 const char *zt_verb_opt_doc(const struct zt_verb *v, enum zt_opt o);
+/* The i-th of its exit codes, its own ones first. false: there are no more. */
+bool zt_verb_exit(const struct zt_verb *v, size_t i, int *ret_code, const char **ret_text);
 
 struct zt_args {
 	const struct zt_verb *verb;
@@ -218,10 +222,13 @@ bool zt_cli_is_member(
 int zt_cli_member_engine(struct zt_cli *c); /* c->engine is one that can only be read. Exit code */
 /* After zt_cli_member_engine(): drift (without rules), when the newest generation was settled, whether one waits. false: drift is not known. */
 bool zt_cli_member_state(struct zt_drift *ret, zt_usec *ret_settled, bool *ret_pending);
+int zt_cli_member_newest(struct zt_cli *c, uint64_t *ret_id); /* of any kind. Exit code */
 /* Events that fit q (time, kinds, uid, pid, after), in the order of ids, or with reverse the newest of them; q->after goes on. fn ends it with a value
  * other than 0. Exit code */
 typedef int (*zt_member_event_fn)(void *arg, uint64_t id, const struct zt_activity *a);
 int zt_cli_member_events(struct zt_cli *c, struct zt_journal_query *q, zt_member_event_fn fn, void *arg);
+/* Of flows since then, merged; s->by says by what. Exit code */
+int zt_cli_member_sums(struct zt_cli *c, zt_usec since, struct zt_sums *s);
 int zt_cli_member_event(struct zt_cli *c, uint64_t id, struct zt_activity *ret, struct zt_seen_often *ret_seen);
 
 /* ---- out.c ---- */
@@ -345,7 +352,10 @@ bool zt_cli_stopped(void);						/* it came */
 int zt_cli_next_event(struct zt_event_source *s, struct zt_event *ret); /* 1; 0: the end, or Ctrl-C came; -errno */
 /* All of the past, or with --follow until Ctrl-C. Exit code; *ret_source: "the journal", a path, … */
 int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source);
-void zt_cli_no_past_hint(struct zt_cli *c); /* why nothing may have been found */
+/* Not root, and zt-segmentd tells: what it recorded, and with follow what comes, until Ctrl-C. fn: 0, or -errno, which ends it. Exit code */
+bool zt_cli_events_told(struct zt_cli *c);
+int zt_cli_told_events(struct zt_cli *c, bool follow, int (*fn)(void *arg, const struct zt_event *e), void *arg);
+void zt_cli_no_past_hint(struct zt_cli *c, const char *source); /* why nothing may have been found there */
 struct json_t *zt_event_json(const struct zt_event *e);
 void zt_event_to_text(const struct zt_event *e, struct zt_strbuf *out); /* "127.0.0.1:6379/tcp" */
 void zt_event_who_text(const struct zt_event *e, struct zt_strbuf *out);

@@ -63,38 +63,59 @@ static void print_event(struct zt_cli *c, const struct zt_event *e, const char *
 
 static int print_groups(struct zt_cli *c, struct zt_event_groups *g);
 
-/* Lines until the end, or Ctrl-C; then, on a terminal's behalf, the table of what was seen. */
-static int print_events(struct zt_cli *c, bool follow)
+struct seen {
+	struct zt_cli *c;
+	bool follow;
+	const char *prefix;
+	struct zt_event_groups g;
+};
+
+static int print_one(void *arg, const struct zt_event *e)
+{
+	struct seen *s = arg;
+
+	print_event(s->c, e, s->prefix);
+	if (s->follow && fflush(s->c->out))
+		return -EPIPE;
+	return s->follow ? zt_event_groups_add(&s->g, e) : 0;
+}
+
+static int print_source(struct zt_cli *c, struct seen *seen)
 {
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
-	ZT_CLEANUP(zt_event_groups_done) struct zt_event_groups g = {0};
 	ZT_FREE char *prefix = NULL;
 	struct zt_event e;
 	uint64_t lost = 0, suppressed = 0;
-	int r, code = zt_cli_events(c, follow, &s, &prefix);
+	int r, code = zt_cli_events(c, seen->follow, &s, &prefix);
 
 	if (code)
 		return code;
+	seen->prefix = prefix;
 	while ((r = zt_cli_next_event(s, &e)) > 0) {
 		zt_cli_event_losses(c, s, lost, suppressed);
 		lost = zt_event_lost(s);
 		suppressed = zt_event_suppressed(s);
-		if (!zt_cli_event_wanted(c, &e))
-			continue;
-		print_event(c, &e, prefix);
-		if (follow && fflush(c->out))
-			return ZT_EXIT_FAILED;
-		r = follow ? zt_event_groups_add(&g, &e) : 0;
+		r = zt_cli_event_wanted(c, &e) ? print_one(seen, &e) : 0;
 		if (r < 0)
 			break;
 	}
 	zt_cli_event_losses(c, s, lost, suppressed);
-	if (r < 0)
-		return zt_cli_fail(c, r);
-	if (!g.n || c->json || c->quiet || zt_opt(c, RAW))
-		return 0;
-	fputc('\n', c->out);
-	return print_groups(c, &g);
+	seen->prefix = NULL;
+	return r == -EPIPE ? ZT_EXIT_FAILED : r < 0 ? zt_cli_fail(c, r) : 0;
+}
+
+/* Lines until the end, or Ctrl-C; then, on a terminal's behalf, the table of what was seen. */
+static int print_events(struct zt_cli *c, bool follow)
+{
+	struct seen seen = {.c = c, .follow = follow, .prefix = "ZT-BLOCKED: "};
+	int code = zt_cli_events_told(c) ? zt_cli_told_events(c, follow, print_one, &seen) : print_source(c, &seen);
+
+	if (!code && seen.g.n && !c->json && !c->quiet && !zt_opt(c, RAW)) {
+		fputc('\n', c->out);
+		code = print_groups(c, &seen.g);
+	}
+	zt_event_groups_done(&seen.g);
+	return code;
 }
 
 /* ---- grouped ---- */
@@ -248,7 +269,7 @@ static int groups(struct zt_cli *c)
 		return 0;
 	fprintf(c->out, "Nothing was blocked%s%s, says %s.\n", zt_opt(c, SINCE) ? " since " : " in the last 24 hours",
 		zt_opt(c, SINCE) ? zt_opt(c, SINCE) : "", source);
-	zt_cli_no_past_hint(c);
+	zt_cli_no_past_hint(c, source);
 	return 0;
 }
 

@@ -278,32 +278,17 @@ static int print_told(void *arg, uint64_t id, const struct zt_activity *a)
 	return w->broken;
 }
 
-static int newest_id(void *arg, uint64_t id, const struct zt_activity *a)
-{
-	(void)a;
-	*(uint64_t *)arg = id;
-	return 1;
-}
-
-/* From now on: after the newest of any kind. */
-static int after_newest(struct zt_cli *c, struct zt_journal_query *q)
-{
-	struct zt_journal_query newest = {.reverse = true};
-	uint64_t id = 0;
-	int code = zt_cli_member_events(c, &newest, newest_id, &id);
-
-	q->after = id;
-	return code;
-}
-
 static int through_daemon(struct wanted *w, struct zt_journal_query *q)
 {
 	struct zt_cli *c = w->c;
 	bool follow = zt_opt(c, FOLLOW);
 	ZT_CLOSE int signals = follow ? zt_cli_signals() : -1;
 	struct pollfd fd = {.fd = signals, .events = POLLIN};
-	int code = follow && !q->since ? after_newest(c, q) : 0;
+	uint64_t newest = 0;
+	int code = zt_cli_member_newest(c, &newest); /* who may not read is told before the head */
 
+	if (follow && !q->since)
+		q->after = newest;
 	if (!code && !c->json && !c->quiet)
 		zt_view_head(c, w->view, true);
 	do {

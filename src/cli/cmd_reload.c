@@ -29,8 +29,7 @@ static int unreachable(struct zt_cli *c, int r)
 				    "no zt-segmentd runs for instance \"%s\"", c->instance);
 	if (r == -EACCES || r == -EPERM)
 		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003, "run it as root, with sudo for example",
-				    "\"%s\" asks zt-segmentd, which only root and the group zt-segment may",
-				    c->args.verb->name);
+				    "\"%s\" changes what is in force, which only root may", c->args.verb->name);
 	return zt_cli_error(c, ZT_EXIT_FAILED, 5091, "\"systemctl status zt-segmentd\" and its log tell more",
 			    "zt-segmentd does not answer: %s", strerror(-r));
 }

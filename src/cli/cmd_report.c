@@ -158,7 +158,7 @@ static int report(struct zt_cli *c, const struct zt_event_groups *g, const char 
 	fprintf(c->out, ":\n%s packet%s logged, %zu sender%s.\n", total, g->total == 1 ? "" : "s", n,
 		n == 1 ? "" : "s");
 	if (!g->n)
-		zt_cli_no_past_hint(c);
+		zt_cli_no_past_hint(c, source);
 	for (size_t i = 0; i < g->n;) {
 		struct user u = next_user(g, i);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -148,12 +149,14 @@ static const char *source_title(struct zt_cli *c, const char *name)
 	return !strncmp(asked, "file:", 5) ? asked + 5 : asked;
 }
 
-void zt_cli_no_past_hint(struct zt_cli *c)
+void zt_cli_no_past_hint(struct zt_cli *c, const char *source)
 {
-	if (zt_opt(c, NETNS) && !zt_opt(c, FOLLOW) && !use_record(c))
-		fprintf(c->out,
-			"The kernel keeps what happens in a network namespace of its own out of its log (unless\n"
-			"net.netfilter.nf_log_all_netns is 1); \"blocked --follow\" sees it while it happens.\n");
+	bool log = strcmp(source, source_title(c, "events")) != 0 && strcmp(source, source_title(c, "record")) != 0;
+
+	if (zt_opt(c, NETNS) && !zt_opt(c, FOLLOW) && log)
+		fprintf(c->out, "The kernel keeps what happens in a network namespace of its own out of its log\n"
+				"(unless net.netfilter.nf_log_all_netns is 1); \"blocked --follow\" sees it while it\n"
+				"happens.\n");
 }
 
 bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e)
@@ -189,12 +192,71 @@ void zt_cli_event_losses(struct zt_cli *c, const struct zt_event_source *s, uint
 		fprintf(c->err, "zt-segment: %s more were not recorded: log_limit of the policy\n", n);
 }
 
+/* ---- not root: through zt-segmentd ---- */
+enum { LOOK_MSEC = 1000 };
+
+bool zt_cli_events_told(struct zt_cli *c)
+{
+	json_t *j = NULL;
+	bool r = !zt_opt(c, SOURCE) && zt_cli_is_member(c);
+
+	/* Some may read the kernel's log, that of the host: they need nobody. */
+	if (r && !zt_opt(c, NETNS))
+		r = zt_cli_daemon(c, "ping", ZT_USEC_PER_SEC, &j) == 0 && json_is_true(json_object_get(j, "ok"));
+	json_decref(j);
+	return r;
+}
+
+struct told {
+	struct zt_cli *c;
+	int (*fn)(void *arg, const struct zt_event *e);
+	void *arg;
+	int r;
+};
+
+static int give_told(void *arg, uint64_t id, const struct zt_activity *a)
+{
+	struct told *t = arg;
+	struct zt_event e;
+
+	(void)id;
+	zt_event_of_activity(a, &e);
+	if (zt_cli_event_wanted(t->c, &e))
+		t->r = t->fn(t->arg, &e);
+	return t->r < 0 || stopped;
+}
+
+int zt_cli_told_events(struct zt_cli *c, bool follow, int (*fn)(void *arg, const struct zt_event *e), void *arg)
+{
+	struct zt_journal_query q = {.kinds = 1u << ZT_ACTIVITY_DENY};
+	struct told t = {.c = c, .fn = fn, .arg = arg};
+	int code = follow ? zt_cli_member_newest(c, &q.after) : zt_cli_since(c, "24h", &q.since);
+
+	if (follow)
+		zt_cli_catch_end();
+	while (!code) {
+		code = zt_cli_member_events(c, &q, give_told, &t);
+		if (!follow || t.r < 0 || stopped || fflush(c->out) || poll(NULL, 0, LOOK_MSEC) < 0)
+			break;
+	}
+	return code ? code : t.r < 0 ? zt_cli_fail(c, t.r) : 0;
+}
+
+static int add_told(void *arg, const struct zt_event *e)
+{
+	return zt_event_groups_add(arg, e);
+}
+
 int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source)
 {
 	ZT_CLEANUP(zt_event_closep) struct zt_event_source *s = NULL;
 	struct zt_event e;
-	int r, code = zt_cli_events(c, zt_opt(c, FOLLOW), &s, NULL);
+	int r, code;
 
+	*ret_source = source_title(c, "events");
+	if (zt_cli_events_told(c))
+		return zt_cli_told_events(c, zt_opt(c, FOLLOW), add_told, ret);
+	code = zt_cli_events(c, zt_opt(c, FOLLOW), &s, NULL);
 	if (code)
 		return code;
 	*ret_source = source_title(c, zt_event_source_name(s));

@@ -62,21 +62,14 @@ void zt_help_short(FILE *f)
 		ZT_DEFAULT_POLICY);
 }
 
-static void exit_line(FILE *f, int code, const char *text)
-{
-	fprintf(f, "  %-4d %s\n", code, text);
-}
-
 static void exits(FILE *f, const struct zt_verb *v)
 {
+	const char *text;
+	int code;
+
 	fprintf(f, "\nExit codes:\n");
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(v->exits) && v->exits[i].text; i++)
-		exit_line(f, v->exits[i].code, v->exits[i].text);
-	exit_line(f, ZT_EXIT_USAGE, "wrong usage");
-	if (v->flags & ZT_VERB_POLICY)
-		exit_line(f, ZT_EXIT_POLICY, "the policy is wrong, or the engine cannot enforce it");
-	if (v->flags & ZT_VERB_KERNEL)
-		exit_line(f, ZT_EXIT_PERMISSION, "not allowed; root is needed");
+	for (size_t i = 0; zt_verb_exit(v, i, &code, &text); i++)
+		fprintf(f, "  %-4d %s\n", code, text);
 }
 
 void zt_help_verb(FILE *f, const struct zt_verb *v)

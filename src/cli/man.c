@@ -62,6 +62,9 @@ static void option(FILE *f, enum zt_opt o, const char *doc, const char *indent)
 
 static void verb(FILE *f, const struct zt_verb *v)
 {
+	const char *why;
+	int code;
+
 	fprintf(f, "*%s*", v->name);
 	if (*v->args) {
 		fputc(' ', f);
@@ -75,9 +78,9 @@ static void verb(FILE *f, const struct zt_verb *v)
 	for (unsigned i = 0; i < v->n_opts; i++)
 		option(f, v->opts[i].opt, zt_verb_opt_doc(v, v->opts[i].opt), "\t");
 	fprintf(f, "\tExit codes:");
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(v->exits) && v->exits[i].text; i++) {
-		fprintf(f, "%s %d ", i ? ";" : "", v->exits[i].code);
-		text(f, v->exits[i].text);
+	for (size_t i = 0; zt_verb_exit(v, i, &code, &why); i++) {
+		fprintf(f, "%s %d ", i ? ";" : "", code);
+		text(f, why);
 	}
 	fprintf(f, ".\n\n");
 }
@@ -106,7 +109,9 @@ static void exit_codes(FILE *f)
 		{ZT_EXIT_USAGE, "Wrong usage."},
 		{ZT_EXIT_INACTIVE, "Nothing is enforced."},
 		{ZT_EXIT_POLICY, "The policy is wrong, or the engine cannot enforce it."},
-		{ZT_EXIT_PERMISSION, "Not allowed; root is needed."},
+		{ZT_EXIT_PERMISSION,
+		 "Not allowed: root is needed. Members of the group zt-segment may use status, events, why, "
+		 "drift, blocked, report and stats while zt-segmentd runs, which reads for them."},
 		{ZT_EXIT_UNCONFIRMED, "Not confirmed in time; it was rolled back."},
 	};
 

@@ -285,6 +285,21 @@ int zt_cli_member_events(struct zt_cli *c, struct zt_journal_query *q, zt_member
 	return 0;
 }
 
+static int newest_id(void *arg, uint64_t id, const struct zt_activity *a)
+{
+	(void)a;
+	*(uint64_t *)arg = id;
+	return 1;
+}
+
+int zt_cli_member_newest(struct zt_cli *c, uint64_t *ret_id)
+{
+	struct zt_journal_query newest = {.reverse = true};
+
+	*ret_id = 0;
+	return zt_cli_member_events(c, &newest, newest_id, ret_id);
+}
+
 static int take_one(void *arg, uint64_t id, const struct zt_activity *a)
 {
 	(void)id;
@@ -314,4 +329,62 @@ int zt_cli_member_event(struct zt_cli *c, uint64_t id, struct zt_activity *ret, 
 	if (code)
 		return code;
 	return found ? 0 : zt_cli_no_event(c, id);
+}
+
+/* ---- sums ---- */
+static uint64_t number_at(const json_t *row, size_t i)
+{
+	return (uint64_t)json_integer_value(json_array_get(row, i));
+}
+
+static int put_sums(const json_t *list, struct zt_sums *s)
+{
+	const json_t *row;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach (list, i, row) {
+		struct zt_sum one = {.flows = number_at(row, 1),
+				     .denied = number_at(row, 2),
+				     .observed = number_at(row, 3),
+				     .sent = number_at(row, 4),
+				     .received = number_at(row, 5),
+				     .last = number_at(row, 6)};
+		const char *key = json_string_value(json_array_get(row, 0));
+
+		one.key = (char *)(uintptr_t)(key ? key : "");
+		r = r ?: zt_sums_put(s, &one);
+	}
+	zt_sums_merge(s);
+	return r;
+}
+
+int zt_cli_member_sums(struct zt_cli *c, zt_usec since, struct zt_sums *s)
+{
+	uint64_t after = 0, id = 0;
+	bool more = true;
+
+	while (more) {
+		json_t *e = NULL;
+		int code = ask(c,
+			       json_pack("{s:s, s:I, s:I, s:I, s:I}", "request", "stats", "by", (json_int_t)s->by,
+					 "since", (json_int_t)since, "after", (json_int_t)after, "id", (json_int_t)id),
+			       "stats", &e),
+		    r = 0;
+
+		if (code)
+			return code;
+		if (json_is_true(json_object_get(e, "none")))
+			code = zt_cli_no_journal(c);
+		else
+			r = put_sums(json_object_get(e, "list"), s);
+		more = json_is_true(json_object_get(e, "more")) &&
+		       (uint64_t)json_integer_value(json_object_get(e, "after")) >= after;
+		after = (uint64_t)json_integer_value(json_object_get(e, "after"));
+		id = (uint64_t)json_integer_value(json_object_get(e, "id"));
+		json_decref(e);
+		if (code || r < 0)
+			return code ? code : zt_cli_fail(c, r);
+	}
+	return 0;
 }

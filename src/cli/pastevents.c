@@ -32,10 +32,10 @@ int zt_cli_journal(struct zt_cli *c, struct zt_journal **ret)
 	if (r == -ENOENT)
 		return zt_cli_no_journal(c);
 	if (r == -EACCES && geteuid())
-		return zt_cli_error(
-			c, ZT_EXIT_PERMISSION, 5003,
-			"members of the group zt-segment have \"status\", \"events\", \"why\" and \"drift\"",
-			"\"%s\" reads the whole journal, which only root may", c->args.verb->name);
+		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003,
+				    "members of the group zt-segment have \"status\", \"events\", \"why\", \"drift\", "
+				    "\"blocked\", \"report\" and \"stats\"",
+				    "\"%s\" reads the whole journal, which only root may", c->args.verb->name);
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 

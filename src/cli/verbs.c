@@ -151,7 +151,7 @@ const struct zt_verb zt_verbs[] = {
 		 "past foretells the future, it also learns from the first four fifths of the time only and says what that would have blocked of "
 		 "the rest.",
 	 .example = "zt-segment learn --since 7d > rules.yaml",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .opts = {{ZT_OPT_SINCE, "how far back: 10m, 2h, 7d, or a date (default 7d)"},
 		  {ZT_OPT_FOR, NULL},
 		  {ZT_OPT_DENIED, NULL}},
@@ -167,7 +167,7 @@ const struct zt_verb zt_verbs[] = {
 		 "Where no policy is in force it compares with what happened. Names and users count as they are now.\n\nWhat records do not tell "
 		 "(supplementary groups, parents, control groups besides services and containers) is said for each rule that depends on it.",
 	 .example = "zt-segment whatif new.yaml --since 7d",
-	 .flags = ZT_VERB_JSON | ZT_VERB_POLICY,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT | ZT_VERB_POLICY,
 	 .max_args = 1,
 	 .complete = ZT_COMPLETE_FILE,
 	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE},
@@ -324,7 +324,7 @@ const struct zt_verb zt_verbs[] = {
 		 "a policy with errors changes nothing. The daemon does the same by itself when the file changes. Without a daemon "
 		 "\"zt-segment apply\" does it.",
 	 .example = "zt-segment reload",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .exits = {{0, "in force"}, {3, "no daemon runs"}},
 	 .run = zt_cmd_reload},
 	{.name = "restore",
@@ -389,7 +389,7 @@ const struct zt_verb zt_verbs[] = {
 		 "first condition that fails. The policy is what the kernel holds, or --policy FILE.\n\nWhat counts is what the kernel "
 		 "goes by: a program or service that was replaced since the policy was resolved shows as such.",
 	 .example = "zt-segment who :6379",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .max_args = 1,
 	 .opts = {{ZT_OPT_ALL, NULL}, {ZT_OPT_POLICY, NULL}},
 	 .n_opts = 2,
@@ -405,7 +405,7 @@ const struct zt_verb zt_verbs[] = {
 		 "process called itself.\n\nWith --follow it prints what happens from now on (from the record, or from the netlink log, "
 		 "which knows programs) and ends on Ctrl-C with the table.",
 	 .example = "zt-segment blocked --since 1h",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_READS,
 	 .opts = {{ZT_OPT_SINCE, NULL},
 		  {ZT_OPT_FOLLOW, NULL},
 		  {ZT_OPT_SOURCE, NULL},
@@ -421,7 +421,7 @@ const struct zt_verb zt_verbs[] = {
 	 .help = "Sums up what was blocked: by user, the most frequent destinations of each, and patterns such as many ports or "
 		 "many hosts tried by one user.",
 	 .example = "zt-segment report --since 24h",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_READS,
 	 .opts = {{ZT_OPT_SINCE, NULL},
 		  {ZT_OPT_FOLLOW, "watch from now on and report on Ctrl-C"},
 		  {ZT_OPT_SOURCE, NULL},
@@ -460,7 +460,7 @@ const struct zt_verb zt_verbs[] = {
 		 "second, bytes of payload a second, the last peer. q or Ctrl-C ends it.\n\nWithout a terminal the table is printed "
 		 "again and again; -o json prints a list a line. --verbose shows all processes, else 20.",
 	 .example = "zt-segment top --interval 5s",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .opts = {{ZT_OPT_INTERVAL, NULL}, {ZT_OPT_COUNT_OF, NULL}},
 	 .n_opts = 2,
 	 .exits = {{0, "done"}},
@@ -473,7 +473,7 @@ const struct zt_verb zt_verbs[] = {
 		 "user (default), group, program, service, container, peer or rule, the heaviest first. The journal keeps flows for "
 		 "more than a year, by the minute.",
 	 .example = "zt-segment stats program --since 7d",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_READS,
 	 .max_args = 1,
 	 .complete = ZT_COMPLETE_WORDS,
 	 .words = "user group program service container peer rule",
@@ -491,7 +491,7 @@ const struct zt_verb zt_verbs[] = {
 		 "who talked to whom, added up. check: reads everything and finds damage. vacuum: gives free space back. fields: the fields "
 		 "of an event and their names in ECS and OCSF.",
 	 .example = "zt-segment journal export --since 1h --format ecs",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .max_args = 1,
 	 .complete = ZT_COMPLETE_WORDS,
 	 .words = "status export flows check vacuum fields",
@@ -514,7 +514,7 @@ const struct zt_verb zt_verbs[] = {
 		 "seen: \"port 1-1024 -> 80,443\". A recorded connection counts for the rule that would decide it now. With rules of the kernel "
 		 "the packets that their counters saw since they were put in force count as use too. --verbose lists all rules.",
 	 .example = "zt-segment unused --since 30d",
-	 .flags = ZT_VERB_JSON | ZT_VERB_POLICY,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT | ZT_VERB_POLICY,
 	 .max_args = 1,
 	 .complete = ZT_COMPLETE_FILE,
 	 .opts = {{ZT_OPT_CONFIG, SAME_AS_FILE}, {ZT_OPT_SINCE, "how far back: 10m, 2h, 7d, or a date (default 30d)"}},
@@ -530,7 +530,7 @@ const struct zt_verb zt_verbs[] = {
 	 .help = "The last 20 generations. --show N prints the policy of one; --verify checks the hash chain of the audit log "
 		 "and the digest of every stored file and finds a changed byte.",
 	 .example = "zt-segment history --verify",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .opts = {{ZT_OPT_VERIFY, NULL}, {ZT_OPT_SHOW, NULL}},
 	 .n_opts = 2,
 	 .exits = {{0, "done"}, {1, "with --verify: something was changed"}},
@@ -591,7 +591,7 @@ const struct zt_verb zt_verbs[] = {
 		 "and a control group of its own, side by side. Nothing is loaded into the namespace of the caller. Numbers are ratios to no firewall; UDP is nanoseconds added to a "
 		 "packet.",
 	 .example = "sudo zt-segment bench",
-	 .flags = ZT_VERB_JSON,
+	 .flags = ZT_VERB_JSON | ZT_VERB_ROOT,
 	 .opts = {{ZT_OPT_FULL, NULL}},
 	 .n_opts = 1,
 	 .exits = {{0, "done"}},
@@ -663,4 +663,34 @@ const char *zt_verb_opt_doc(const struct zt_verb *v, enum zt_opt o)
 		if (v->opts[i].opt == o && v->opts[i].doc)
 			return v->opts[i].doc;
 	return zt_options[o].doc;
+}
+
+bool zt_verb_exit(const struct zt_verb *v, size_t i, int *ret_code, const char **ret_text)
+{
+	const struct {
+		bool has;
+		int code;
+		const char *text;
+	} common[] = {
+		{true, ZT_EXIT_USAGE, "wrong usage"},
+		{v->flags & ZT_VERB_POLICY, ZT_EXIT_POLICY, "the policy is wrong, or the engine cannot enforce it"},
+		{v->flags & ZT_VERB_READS, ZT_EXIT_PERMISSION,
+		 "not allowed: for root, and the group zt-segment through zt-segmentd"},
+		{!(v->flags & ZT_VERB_READS) && v->flags & (ZT_VERB_KERNEL | ZT_VERB_ROOT), ZT_EXIT_PERMISSION,
+		 "not allowed; root is needed"},
+	};
+
+	for (size_t k = 0; k < ZT_ARRAY_SIZE(v->exits) && v->exits[k].text; k++)
+		if (!i--) {
+			*ret_code = v->exits[k].code;
+			*ret_text = v->exits[k].text;
+			return true;
+		}
+	for (size_t k = 0; k < ZT_ARRAY_SIZE(common); k++)
+		if (common[k].has && !i--) {
+			*ret_code = common[k].code;
+			*ret_text = common[k].text;
+			return true;
+		}
+	return false;
 }

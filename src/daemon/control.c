@@ -138,6 +138,7 @@ static void serve(struct zt_client *k)
 		break;
 	case ZT_REQUEST_KERNEL:
 	case ZT_REQUEST_EVENTS:
+	case ZT_REQUEST_STATS:
 		wait_for_job(k, ZT_JOB_READ);
 		zt_daemon_want(d, ZT_JOB_READ, 0, true, "%s", who);
 		break;

@@ -6,6 +6,7 @@
 #include "daemon/job.h"
 #include "event/journal.h"
 #include "event/seen.h"
+#include "event/sums.h"
 
 enum { PART = 96 << 10 /* bytes */, NOTES = 8 };
 #define PART_TIME (ZT_USEC_PER_SEC / 4)
@@ -174,25 +175,52 @@ static int read_one(struct zt_journal *j, uint64_t id, json_t *e)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int read_events(const struct zt_apply_ctx *c, const struct zt_ask *ask, json_t *out)
+static int read_sums(struct zt_journal *j, const struct zt_ask *ask, json_t *out)
+{
+	ZT_CLEANUP(zt_sums_done) struct zt_sums s = {.by = (unsigned)ask->by};
+	struct zt_sums_place place = {.minute = ask->after ? ask->after : ask->since, .key = ask->id};
+	json_t *list = json_array();
+	bool more = false;
+	int r = zt_sums_part(j, &s, &place, PART, zt_now_monotonic() + PART_TIME, &more);
+
+	for (size_t i = 0; i < s.n; i++) /* one that fails is left out */
+		(void)json_array_append_new(list, json_pack("[s, I, I, I, I, I, I]", s.v[i].key,
+							    (json_int_t)s.v[i].flows, (json_int_t)s.v[i].denied,
+							    (json_int_t)s.v[i].observed, (json_int_t)s.v[i].sent,
+							    (json_int_t)s.v[i].received, (json_int_t)s.v[i].last));
+	set(out, "list", list);
+	set(out, "after", json_integer((json_int_t)place.minute));
+	set(out, "id", json_integer((json_int_t)place.key));
+	set(out, "more", json_boolean(more));
+	return r;
+}
+
+static int read_journal(const struct zt_apply_ctx *c, const struct zt_ask *ask, json_t *out)
 {
 	ZT_CLEANUP(zt_journal_closep) struct zt_journal *j = NULL;
 	ZT_FREE char *path = zt_asprintf("%s/" ZT_JOURNAL_FILE, c->state_dir);
 	json_t *e = json_object();
-	int r = path ? zt_journal_open_readonly(path, &j, NULL) : -ENOMEM;
+	int r;
 
-	set(out, "events", e);
+	if (ask->what == ZT_REQUEST_STATS && !zt_sums_title((unsigned)ZT_MIN(ask->by, (uint64_t)UINT32_MAX))) {
+		json_decref(e);
+		return -EINVAL;
+	}
+	r = path ? zt_journal_open_readonly(path, &j, NULL) : -ENOMEM;
+	set(out, zt_requests[ask->what].name, e);
 	if (r == -ENOENT) {
 		set(e, "none", json_true());
 		return 0;
 	}
+	if (!r && ask->what == ZT_REQUEST_STATS)
+		return read_sums(j, ask, e);
 	return r ?: ask->id ? read_one(j, ask->id, e) : read_part(j, ask, e);
 }
 
 int zt_job_read(const struct zt_apply_ctx *c, const struct zt_in_force *f, const struct zt_job *job, json_t *out)
 {
-	if (job->ask.what == ZT_REQUEST_EVENTS)
-		return read_events(c, &job->ask, out);
+	if (job->ask.what != ZT_REQUEST_KERNEL)
+		return read_journal(c, &job->ask, out);
 	if (f->active || f->meant)
 		return read_kernel(c, &job->ask, out);
 	set(out, "kernel",

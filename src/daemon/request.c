@@ -26,22 +26,29 @@ static int find(const char *name, enum zt_request *ret)
 	return -ENOENT;
 }
 
+#define OF(r) (1u << ZT_REQUEST_##r)
 static const struct {
 	const char *name;
 	size_t offset;
 	bool counts_from_one; /* 0 means that it is not given */
+	unsigned of;	      /* requests that take it */
 } members[] = {
-	{"after", offsetof(struct zt_ask, after), false}, {"since", offsetof(struct zt_ask, since), false},
-	{"until", offsetof(struct zt_ask, until), false}, {"kinds", offsetof(struct zt_ask, kinds), false},
-	{"id", offsetof(struct zt_ask, id), false},	  {"newest", offsetof(struct zt_ask, newest), false},
-	{"uid", offsetof(struct zt_ask, uid), true},	  {"pid", offsetof(struct zt_ask, pid), true},
+	{"after", offsetof(struct zt_ask, after), false, OF(EVENTS) | OF(KERNEL) | OF(STATS)},
+	{"since", offsetof(struct zt_ask, since), false, OF(EVENTS) | OF(STATS)},
+	{"until", offsetof(struct zt_ask, until), false, OF(EVENTS)},
+	{"kinds", offsetof(struct zt_ask, kinds), false, OF(EVENTS)},
+	{"id", offsetof(struct zt_ask, id), false, OF(EVENTS) | OF(STATS)},
+	{"newest", offsetof(struct zt_ask, newest), false, OF(EVENTS)},
+	{"uid", offsetof(struct zt_ask, uid), true, OF(EVENTS)},
+	{"pid", offsetof(struct zt_ask, pid), true, OF(EVENTS)},
+	{"by", offsetof(struct zt_ask, by), false, OF(STATS)},
 };
 
 static bool take_member(struct zt_ask *a, const char *key, const json_t *v)
 {
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(members); i++)
 		if (!strcmp(members[i].name, key) && json_is_integer(v) && json_integer_value(v) >= 0 &&
-		    (a->what == ZT_REQUEST_EVENTS || (a->what == ZT_REQUEST_KERNEL && !i))) {
+		    members[i].of >> a->what & 1) {
 			*(uint64_t *)((char *)a + members[i].offset) = (uint64_t)json_integer_value(v) +
 								       members[i].counts_from_one;
 			return true;

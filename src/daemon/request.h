@@ -27,6 +27,7 @@ struct zt_ask { /* a request with what stands beside it; 0: not given */
 	uint64_t id;	       /* this one, with how often its like was seen */
 	uint64_t newest;       /* 1: newest first */
 	uint64_t uid, pid;     /* + 1 */
+	uint64_t by;	       /* STATS: of zt_sums_find(); after and id there: minute and key after which it goes on */
 };
 extern const struct zt_request_info zt_requests[ZT_REQUESTS];
 

@@ -119,7 +119,7 @@ void zt_journal_iter_free(struct zt_journal_iter *it);
 void zt_journal_iter_freep(struct zt_journal_iter **it);
 int zt_journal_get(struct zt_journal *j, uint64_t id, struct zt_activity *ret); /* -ENOENT */
 
-/* Flows whose minute overlaps since … until and whose key fits q (kinds, pid, limit, text of other fields do not apply): by minute, or
+/* Flows whose minute overlaps since … until and whose key fits q (kinds, pid, limit, text of other fields do not apply): by minute and key, or
  * with sum one for each key over the whole time. fn returns 0 to go on; else this returns what it did. Holds a read
  * transaction until it returns: do not wait in fn. */
 int zt_journal_flows(struct zt_journal *j, const struct zt_journal_query *q, bool sum,

@@ -77,7 +77,8 @@ static const char *const sql[ZT_STATEMENTS] = {
 		"DELETE FROM flow WHERE (minute, key) IN (SELECT minute, key FROM flow WHERE minute < ?1 ORDER BY minute, "
 		"key LIMIT 2000)",
 	[ZT_SQL_FLOW_LIST] =
-		"SELECT key, minute, count, sent, received, first, last FROM flow WHERE minute >= ?1 AND minute <= ?2",
+		"SELECT key, minute, count, sent, received, first, last FROM flow WHERE minute >= ?1 AND minute <= ?2 "
+		"ORDER BY minute, key",
 	[ZT_SQL_FLOW_SUM] = "SELECT key, 0, sum(count), sum(sent), sum(received), min(minute * 60000000 + first), "
 			    "max(minute * 60000000 + last) FROM flow WHERE minute >= ?1 AND minute <= ?2 GROUP BY key",
 };

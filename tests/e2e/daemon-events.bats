@@ -161,9 +161,42 @@ by() {
 	[[ $output == *ZT5023* ]]
 	run -0 by 2001 2999 drift
 	[[ $output == *"No drift: the kernel holds exactly generation 1."* ]]
-	run -77 setpriv --reuid=2001 --regid=2999 --clear-groups "$ZT_SEGMENT" stats user --state-dir "$STATE"
-	[[ $output == *'"status", "events", "why" and "drift"'* ]]
+	run -77 setpriv --reuid=2001 --regid=2999 --clear-groups "$ZT_SEGMENT" unused "$LIVE" --state-dir "$STATE"
+	[[ $output == *'"status", "events", "why", "drift", "blocked", "report" and "stats"'* ]]
 	run -77 by 2001 2999 flush
+}
+
+@test "a member has blocked, report and stats, the same as root; others have not" {
+	zt apply "$LIVE" >/dev/null
+	daemon_start --cgroup "$CG"
+	as 2001 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7001'
+	as 2666 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7002' || true
+	within '.kind == "deny" and .uid == 2666 and .dport == 7002'
+	within '.kind == "close" and .uid == 2001 and .dport == 7001 and .direction == "egress"'
+	wait_for test "$(zt stats -o json | jq '.sums | length')" = 2
+	for verb in blocked 'blocked --raw' 'blocked --user 2666' report stats 'stats program' 'stats peer' 'stats rule' 'stats service'; do
+		# shellcheck disable=SC2086 # words
+		run -77 by 2001 2001 $verb
+		[[ $output == *"root and the group zt-segment"*"usermod -aG zt-segment"* ]]
+		# shellcheck disable=SC2086 # words
+		[ "$(by 2001 2999 $verb)" = "$(zt $verb)" ]
+		# shellcheck disable=SC2086 # words
+		[ "$(by 2001 2999 $verb -o json)" = "$(zt $verb -o json)" ]
+	done
+	run -0 by 2001 2999 blocked
+	[[ $output == *"UID 2666"*127.0.0.1:7002* ]]
+	by 2001 2999 stats -o json | jq -e '.sums | map(select(.user == "UID 2666" and .denied > 0)) | length == 1' >/dev/null
+	setpriv --reuid=2001 --regid=2999 --clear-groups "$ZT_SEGMENT" blocked --follow --netns "$NS" --state-dir "$STATE" >"$P/followed" 2>&1 3>&- 4>&- &
+	followers=$!
+	follower_told() { as 2666 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7003' || grep -q 'blocked .*127.0.0.1:7003' "$P/followed"; }
+	wait_for follower_told
+	run ! grep 7002 "$P/followed" # that was before
+	kill -INT "$followers" && wait "$followers"
+	followers=
+	grep -q "BLOCKED TRAFFIC" "$P/followed"
+	daemon_stop
+	run -77 by 2001 2999 stats
+	[[ $output == *"no zt-segmentd runs"*ZT4650* ]]
 }
 
 @test "why speaks of the rules of the generation that decided, as long as it is kept" {

@@ -134,6 +134,47 @@ in_zsh() {
 	done
 }
 
+# of_man VERB PATTERN: what matches in the section of a verb of the manual page
+of_man() {
+	zt-segment completion man | sed 's/\\\([-_*#|~]\)/\1/g' | awk -v verb="$1" '
+		/^# OPTIONS OF EVERY COMMAND/ { exit }
+		/^\*[a-z]+\*/ { split($0, w, "*"); on = w[2] == verb }
+		on' | grep -oE -- "$2" | sort -u
+}
+
+@test "help, manual page and the completions of all shells agree on options and exit codes of every verb" {
+	global=$(zt-segment --help | sed -n '/^Options of every/,/^$/p' | grep -oE -- '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)
+	[ "$(wc -l <<<"$global")" -ge 10 ]
+	[ "$(comm -12 <(in_bash zt-segment -- | sort) <(echo "$global"))" = "$global" ]
+	for verb in $VERBS; do
+		help=$(zt-segment "$verb" --help)
+		options=$(sed -n '/^Options:/,/^$/p' <<<"$help" | grep -oE -- '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)
+		exits=$(sed -n '/^Exit codes:/,/^$/p' <<<"$help" | grep -oE '^ +[0-9]+' | tr -d ' ' | sort -u)
+		[[ $exits == *2* ]]
+		[ "$(of_man "$verb" '^.(\*-.\*, )?\*--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)" = "$options" ] || { echo "man: options of $verb"; false; }
+		[ "$(of_man "$verb" 'Exit codes:.*' | grep -oE '[:;] [0-9]+' | grep -oE '[0-9]+' | sort -u)" = "$exits" ] || { echo "man: exit codes of $verb"; false; }
+		[ "$(comm -23 <(in_bash zt-segment "$verb" -- | sort) <(echo "$global"))" = "$(comm -23 <(echo "$options") <(echo "$global"))" ] || { echo "bash: options of $verb"; false; }
+		[ "$(sed -n "s/^complete -c zt-segment -n '__fish_seen_subcommand_from $verb' -l \([a-z-]*\).*/--\1/p" "$BATS_FILE_TMPDIR/completion.fish" | sort -u)" = "$options" ] ||
+			{ echo "fish: options of $verb"; false; }
+		[ "$(sed -n "/^\t$verb) _arguments/,/&& return/p" "$BATS_FILE_TMPDIR/completion.zsh" | grep -E "^[[:space:]]+'" | sed 's/\[.*//' | grep -oE -- '--[a-z-]+' | sort -u)" = "$options" ] ||
+			{ echo "zsh: options of $verb"; false; }
+		for code in $exits; do
+			zt-segment completion man | sed -n '/^# EXIT STATUS/,/^# ENV/p' | grep -q "^\*$code\*$" || { echo "man: no exit status $code"; false; }
+		done
+	done
+}
+
+@test "who may use a verb without being root is told in its help and in the manual page" {
+	for verb in $VERBS; do
+		line=$(zt-segment "$verb" --help | grep -E '^ +77 ' || :)
+		case $verb in
+		status | events | why | drift | blocked | report | stats) [[ $line == *"the group zt-segment through zt-segmentd"* ]] ;;
+		*) [[ $line != *"group zt-segment"* ]] ;;
+		esac
+	done
+	zt-segment completion man | grep -q 'zt-segment may use status, events, why, drift, blocked, report and stats'
+}
+
 # on_terminal COMMAND: its output on a terminal of 80 columns
 on_terminal() {
 	script -qec "stty cols 80 rows 24; $1" /dev/null </dev/null | tr -d '\r'

@@ -48,6 +48,9 @@ static void test_refused(void **state)
 					    "{\"request\":\"ping\",\"after\":1}",
 					    "{\"request\":\"kernel\",\"uid\":1}",
 					    "{\"request\":\"kernel\",\"after\":-1}",
+					    "{\"request\":\"kernel\",\"by\":1}",
+					    "{\"request\":\"stats\",\"uid\":1}",
+					    "{\"request\":\"stats\",\"by\":\"user\"}",
 					    "{\"request\":\"events\",\"after\":\"1\"}",
 					    "{\"request\":\"events\",\"x\":1}",
 					    "{\"request\":\"ping\",\"request\":\"status\"}",
@@ -80,6 +83,11 @@ static void test_members(void **state)
 	assert_int_equal(ask.newest, 1);
 	assert_int_equal(parse("{\"request\":\"kernel\",\"after\":12}", &ask), 0);
 	assert_int_equal(ask.after, 12);
+	assert_int_equal(parse("{\"request\":\"stats\",\"by\":2,\"since\":3,\"after\":4,\"id\":5}", &ask), 0);
+	assert_int_equal(ask.by, 2);
+	assert_int_equal(ask.since, 3);
+	assert_int_equal(ask.after, 4);
+	assert_int_equal(ask.id, 5);
 }
 
 static void test_depth_and_length(void **state)
