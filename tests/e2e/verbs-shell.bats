@@ -134,34 +134,41 @@ in_zsh() {
 	done
 }
 
-# of_man VERB PATTERN: what matches in the section of a verb of the manual page
-of_man() {
-	zt-segment completion man | sed 's/\\\([-_*#|~]\)/\1/g' | awk -v verb="$1" '
-		/^# OPTIONS OF EVERY COMMAND/ { exit }
-		/^\*[a-z]+\*/ { split($0, w, "*"); on = w[2] == verb }
-		on' | grep -oE -- "$2" | sort -u
-}
-
 @test "help, manual page and the completions of all shells agree on options and exit codes of every verb" {
-	global=$(zt-segment --help | sed -n '/^Options of every/,/^$/p' | grep -oE -- '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)
-	[ "$(wc -l <<<"$global")" -ge 10 ]
-	[ "$(comm -12 <(in_bash zt-segment -- | sort) <(echo "$global"))" = "$global" ]
-	for verb in $VERBS; do
-		help=$(zt-segment "$verb" --help)
-		options=$(sed -n '/^Options:/,/^$/p' <<<"$help" | grep -oE -- '^ +(-., )?--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)
-		exits=$(sed -n '/^Exit codes:/,/^$/p' <<<"$help" | grep -oE '^ +[0-9]+' | tr -d ' ' | sort -u)
-		[[ $exits == *2* ]]
-		[ "$(of_man "$verb" '^.(\*-.\*, )?\*--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u)" = "$options" ] || { echo "man: options of $verb"; false; }
-		[ "$(of_man "$verb" 'Exit codes:.*' | grep -oE '[:;] [0-9]+' | grep -oE '[0-9]+' | sort -u)" = "$exits" ] || { echo "man: exit codes of $verb"; false; }
-		[ "$(comm -23 <(in_bash zt-segment "$verb" -- | sort) <(echo "$global"))" = "$(comm -23 <(echo "$options") <(echo "$global"))" ] || { echo "bash: options of $verb"; false; }
-		[ "$(sed -n "s/^complete -c zt-segment -n '__fish_seen_subcommand_from $verb' -l \([a-z-]*\).*/--\1/p" "$BATS_FILE_TMPDIR/completion.fish" | sort -u)" = "$options" ] ||
-			{ echo "fish: options of $verb"; false; }
-		[ "$(sed -n "/^\t$verb) _arguments/,/&& return/p" "$BATS_FILE_TMPDIR/completion.zsh" | grep -E "^[[:space:]]+'" | sed 's/\[.*//' | grep -oE -- '--[a-z-]+' | sort -u)" = "$options" ] ||
-			{ echo "zsh: options of $verb"; false; }
-		for code in $exits; do
-			zt-segment completion man | sed -n '/^# EXIT STATUS/,/^# ENV/p' | grep -q "^\*$code\*$" || { echo "man: no exit status $code"; false; }
-		done
-	done
+	zt-segment completion man >"$BATS_FILE_TMPDIR/completion.man"
+	# shellcheck disable=SC2086 # words
+	/usr/bin/python3 - "$BATS_FILE_TMPDIR" $VERBS <<-'PY'
+		import re, subprocess, sys
+		folder, verbs = sys.argv[1], sys.argv[2:]
+		text = {kind: open(f"{folder}/completion.{kind}").read() for kind in ("man", "bash", "zsh", "fish")}
+		text["man"] = re.sub(r"\\([-_*#|~])", r"\1", text["man"])
+		def helped(*words):
+		    return subprocess.run(["zt-segment", *words, "--help"], capture_output=True, text=True, check=True).stdout
+		def part(s, begin, end):
+		    m = re.search(begin + "(.*?)" + end, s, re.S | re.M)
+		    return m.group(1) if m else ""
+		def options(s):
+		    return set(re.findall(r"^ +(?:-., )?(--[a-z-]+)", s, re.M))
+		def agree(verb, what, have, want):
+		    assert have == want, f"{verb}: {what} has not {sorted(want - have)}, has {sorted(have - want)}"
+		common = options(part(helped(), "^Options of every command:", r"^$\n"))
+		assert len(common) >= 10, common
+		statuses = set(re.findall(r"^\*(\d+)\*$", part(text["man"], "^# EXIT STATUS", "^# "), re.M))
+		for verb in verbs:
+		    page = helped(verb)
+		    own = options(part(page, "^Options:", r"^$\n"))
+		    exits = set(re.findall(r"^ +(\d+) ", part(page, "^Exit codes:", r"^$\n"), re.M))
+		    assert "0" in exits and "2" in exits, (verb, exits)
+		    agree(verb, "the list of exit statuses", statuses | exits, statuses)
+		    man = re.search(rf"^\*{verb}\*.*?(?=^\*[a-z]|^#)", text["man"], re.S | re.M).group(0)
+		    agree(verb, "the manual page", set(re.findall(r"^\t(?:\*-.\*, )?\*(--[a-z-]+)\*", man, re.M)), own)
+		    agree(verb, "the manual page", set(re.findall(r"[:;] (\d+) ", part(man, "^\tExit codes", r"$"))), exits)
+		    bash = re.search(rf'^\t{verb}\)\n.*?compgen -W "([^"]*)"', text["bash"], re.M).group(1)
+		    agree(verb, "bash", set(bash.split()), common | own)
+		    zsh = part(text["zsh"], rf"^\t{verb}\) _arguments", "&& return")
+		    agree(verb, "zsh", set(re.findall(r"^\t\t'[^\[]*?(--[a-z-]+)[}'\[]", zsh, re.M)), own)
+		    agree(verb, "fish", set("--" + o for o in re.findall(rf"__fish_seen_subcommand_from {verb}' -l ([a-z-]+)", text["fish"])), own)
+	PY
 }
 
 @test "who may use a verb without being root is told in its help and in the manual page" {
