@@ -92,24 +92,32 @@ static unsigned total(const struct zt_table *t, const unsigned *w)
 	return sum;
 }
 
+/* The widest column that may still give; n_cols: none. */
+static size_t widest_of(const struct zt_table *t, const unsigned *w, bool vital)
+{
+	size_t widest = t->n_cols;
+
+	for (size_t i = 0; i < t->n_cols; i++) {
+		const struct zt_table_column *c = &t->cols[i];
+
+		if (c->flexible && c->vital == vital && w[i] > ZT_MAX(ZT_MAX(c->min, columns_of(c->title)), 4u) &&
+		    (widest == t->n_cols || w[i] > w[widest]))
+			widest = i;
+	}
+	return widest;
+}
+
 static void measure(const struct zt_table *t, unsigned limit, unsigned *w)
 {
+	size_t widest;
+
 	for (size_t i = 0; i < t->n_cols; i++)
 		w[i] = ZT_MAX(t->cols[i].min, columns_of(t->cols[i].title));
 	for (size_t i = 0; i < t->n_cells; i++)
 		w[i % t->n_cols] = ZT_MAX(w[i % t->n_cols], columns_of(t->cells[i]));
-	while (total(t, w) > limit) {
-		size_t widest = t->n_cols;
-
-		for (size_t i = 0; i < t->n_cols; i++)
-			if (t->cols[i].flexible &&
-			    w[i] > ZT_MAX(ZT_MAX(t->cols[i].min, columns_of(t->cols[i].title)), 4u) &&
-			    (widest == t->n_cols || w[i] > w[widest]))
-				widest = i;
-		if (widest == t->n_cols)
-			return;
-		w[widest]--;
-	}
+	for (int vital = 0; vital < 2; vital++)
+		while (total(t, w) > limit && (widest = widest_of(t, w, vital)) < t->n_cols)
+			w[widest]--;
 }
 
 static void put_rule(FILE *f, unsigned width)
@@ -120,10 +128,14 @@ static void put_rule(FILE *f, unsigned width)
 	fputs("+\n", f);
 }
 
-static void put_padded(FILE *f, const char *s, unsigned width, bool right)
+static void put_padded(FILE *f, const char *s, unsigned width, bool right, bool path)
 {
 	unsigned n = columns_of(s);
 
+	if (n > width && path) {
+		fprintf(f, "..%s", s + bytes_of(s, n - (width - 2)));
+		return;
+	}
 	if (n > width) {
 		fprintf(f, "%.*s..", (int)bytes_of(s, width - 2), s);
 		return;
@@ -144,7 +156,7 @@ static void put_row(const struct zt_table *t, FILE *f, const char *const *cells,
 		const char *on = colour ? colour_of(cells[i]) : NULL;
 
 		fprintf(f, "| %s", on ? on : "");
-		put_padded(f, cells[i], w[i], t->cols[i].right);
+		put_padded(f, cells[i], w[i], t->cols[i].right, t->cols[i].path);
 		fprintf(f, "%s ", on ? "\033[0m" : "");
 	}
 	fputs("|\n", f);
@@ -166,7 +178,7 @@ static void put_head(FILE *f, const char *title, const char *const *lines, size_
 
 		zt_strbuf_escaped(&b, lines[i], strlen(lines[i]));
 		fputs("| ", f);
-		put_padded(f, zt_strbuf_cstr(&b), inner, false);
+		put_padded(f, zt_strbuf_cstr(&b), inner, false, false);
 		fputs(" |\n", f);
 	}
 	if (n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
 /* Text tables in the style of the reference's status screen, never wider than the given width:
- * the widest flexible columns are shortened with "..". */
+ * the widest flexible columns are shortened with "..", those that are vital last. */
 #include <stdio.h>
 
 #include "base/macros.h"
@@ -11,6 +11,8 @@ struct zt_table_column {
 	unsigned min;  /* never narrower than this */
 	bool right;    /* numbers */
 	bool flexible; /* may be shortened to fit */
+	bool vital;    /* … after those that are not */
+	bool path;     /* what is shortened keeps its end: "..r/bin/curl" */
 };
 struct zt_table; /* opaque */
 struct zt_table *zt_table_new(const struct zt_table_column *cols, size_t n);

@@ -109,9 +109,10 @@ static int print_path(struct zt_cli *c, const char *title, const struct zt_bench
 		      const struct zt_bench_slice *base)
 {
 	static const struct zt_table_column cols[] = {
-		{"Ruleset", 15, false, true}, {"Rules", 6, true, false},  {"Conn", 5, true, false},
-		{"p50", 5, true, false},      {"UDP ns", 6, true, false}, {"Req/s", 6, true, false},
-		{"Stream", 6, true, false},   {"Denied", 6, true, false},
+		{.title = "Ruleset", .min = 15, .flexible = true}, {.title = "Rules", .min = 6, .right = true},
+		{.title = "Conn", .min = 5, .right = true},	   {.title = "p50", .min = 5, .right = true},
+		{.title = "UDP ns", .min = 6, .right = true},	   {.title = "Req/s", .min = 6, .right = true},
+		{.title = "Stream", .min = 6, .right = true},	   {.title = "Denied", .min = 6, .right = true},
 	};
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(cols, ZT_ARRAY_SIZE(cols));
 	char head[128];

@@ -169,9 +169,9 @@ static void add_group(struct zt_table *t, const struct zt_event_group *g, bool p
 		zt_strbuf_char(&to, ' ');
 		zt_strbuf_str(&to, name ? name + 1 : g->sample.receiver.program);
 	}
-	if (g->sample.kind == ZT_EVENT_OBSERVED)
-		zt_strbuf_str(&to, " *");
 	zt_format_thousands(g->count, count);
+	if (g->sample.kind == ZT_EVENT_OBSERVED) /* where nothing is cut off */
+		(void)snprintf(count + strlen(count), sizeof(count) - strlen(count), "*");
 	short_time(g->first, first);
 	short_time(g->last, last);
 	cells[n++] = zt_strbuf_cstr(&who);
@@ -209,8 +209,8 @@ static struct zt_table *new_table(bool programs)
 
 	cols[n++] = (struct zt_table_column){.title = "Who", .flexible = true, .min = 8};
 	if (programs)
-		cols[n++] = (struct zt_table_column){.title = "Program", .flexible = true, .min = 7};
-	cols[n++] = (struct zt_table_column){.title = "Destination", .flexible = true, .min = 11};
+		cols[n++] = (struct zt_table_column){.title = "Program", .flexible = true, .min = 11, .path = true};
+	cols[n++] = (struct zt_table_column){.title = "Destination", .flexible = true, .min = 11, .vital = true};
 	cols[n++] = (struct zt_table_column){.title = "Count", .right = true};
 	cols[n++] = (struct zt_table_column){.title = "First"};
 	cols[n++] = (struct zt_table_column){.title = "Last"};

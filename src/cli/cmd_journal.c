@@ -259,15 +259,15 @@ static const char *text_of(const json_t *row, const char *name)
 
 static void flow_who(const json_t *row, struct zt_strbuf *out)
 {
-	const char *user = text_of(row, "user"), *exe = text_of(row, "exe");
+	const char *user = text_of(row, "user"), *exe = text_of(row, "exe"), *slash = strrchr(exe, '/');
 	const json_t *uid = json_object_get(row, "uid");
 
 	if (*user)
 		zt_strbuf_str(out, user);
 	else if (uid)
 		zt_strbuf_printf(out, "uid %" JSON_INTEGER_FORMAT, json_integer_value(uid));
-	if (*exe)
-		zt_strbuf_printf(out, "%s%s", out->len ? " " : "", exe);
+	if (*exe) /* its name alone: the table is narrow, and -o json has the path */
+		zt_strbuf_printf(out, "%s%s", out->len ? " " : "", slash && slash[1] ? slash + 1 : exe);
 }
 
 static void flow_where(const json_t *row, struct zt_strbuf *out)
@@ -300,11 +300,11 @@ enum { SHOWN = 50 };
 
 static int flow_table(struct zt_cli *c, json_t *const *rows, size_t n)
 {
-	static const struct zt_table_column columns[] = {{"Times", 5, true, false},
-							 {"Who", 10, false, true},
-							 {"Where", 10, false, true},
-							 {"Verdict", 7, false, false},
-							 {"Rule", 6, false, true}};
+	static const struct zt_table_column columns[] = {{.title = "Times", .min = 5, .right = true},
+							 {.title = "Who", .min = 10, .flexible = true},
+							 {.title = "Where", .min = 10, .flexible = true, .vital = true},
+							 {.title = "Verdict", .min = 7},
+							 {.title = "Rule", .flexible = true}};
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(columns, ZT_ARRAY_SIZE(columns));
 	size_t shown = c->verbose ? n : ZT_MIN(n, (size_t)SHOWN);
 	int r = t ? 0 : -ENOMEM;

@@ -12,9 +12,12 @@ enum { ROWS_DEFAULT = 30 };
 static int print_table(struct zt_cli *c, const struct zt_sums *s, const char *title, const char *since)
 {
 	const struct zt_table_column cols[] = {
-		{.title = title, .flexible = true, .min = 9}, {.title = "Flows", .right = true},
-		{.title = "Denied", .right = true},	      {.title = "Sent", .right = true},
-		{.title = "Received", .right = true},	      {.title = "Last"}};
+		{.title = title, .flexible = true, .min = 9, .path = !strcmp(title, "Program")},
+		{.title = "Flows", .right = true},
+		{.title = "Denied", .right = true},
+		{.title = "Sent", .right = true},
+		{.title = "Received", .right = true},
+		{.title = "Last"}};
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(cols, ZT_ARRAY_SIZE(cols));
 	size_t rows = c->verbose ? s->n : ZT_MIN(s->n, (size_t)ROWS_DEFAULT);
 	char head[96];

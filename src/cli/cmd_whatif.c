@@ -98,15 +98,15 @@ static void print_list(const struct question *q, bool blocked, size_t n, uint64_
 	if (!n)
 		return;
 	zt_format_thousands(connections, count);
-	fprintf(c->out, "\n%sNEWLY %s%s: %s connections, %zu different\n", zt_colour(c, blocked ? ZT_RED : ZT_YELLOW),
-		blocked ? "BLOCKED" : "ALLOWED", zt_colour(c, ZT_PLAIN), count, n);
+	fprintf(c->out, "\n%sNEWLY %s%s: %s connections of %zu kind%s\n", zt_colour(c, blocked ? ZT_RED : ZT_YELLOW),
+		blocked ? "BLOCKED" : "ALLOWED", zt_colour(c, ZT_PLAIN), count, n, n == 1 ? "" : "s");
 	for (size_t i = 0; i < q->w.n && (shown < SHOWN || c->verbose); i++)
 		if (newly_blocked(&q->w.v[i]) == blocked) {
 			print_flow(q, &q->w.v[i]);
 			shown++;
 		}
 	if (shown < n)
-		fprintf(c->out, "... and %zu different ones more (-v shows all)\n", n - shown);
+		fprintf(c->out, "... and %zu more (-v shows all)\n", n - shown);
 }
 
 static int report(const struct question *q)
@@ -117,8 +117,8 @@ static int report(const struct question *q)
 
 	zt_format_thousands(w->count, count);
 	if (!c->quiet)
-		fprintf(c->out, "%s connections, %llu different, compared with %s.\n", count,
-			(unsigned long long)w->keys, q->against);
+		fprintf(c->out, "%s connections of %llu kind%s, compared with %s.\n", count,
+			(unsigned long long)w->keys, w->keys == 1 ? "" : "s", q->against);
 	if (q->observes && !c->quiet)
 		fprintf(c->out, "The policy only observes (mode: observe); it was judged as if it enforced.\n");
 	if (!w->n && !c->quiet)

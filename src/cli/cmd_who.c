@@ -422,7 +422,7 @@ static int show_all(struct zt_cli *c, const struct book *b)
 {
 	static const struct zt_table_column cols[] = {{.title = "PID", .right = true},
 						      {.title = "User", .min = 4, .flexible = true},
-						      {.title = "Program", .min = 12, .flexible = true},
+						      {.title = "Program", .min = 12, .flexible = true, .path = true},
 						      {.title = "Sockets", .min = 12, .flexible = true},
 						      {.title = "Is", .min = 8, .flexible = true}};
 	ZT_CLEANUP(zt_table_freep) struct zt_table *t = zt_table_new(cols, ZT_ARRAY_SIZE(cols));

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 
@@ -43,12 +42,20 @@ CELL(rcode, rcode)
 CELL(answers, answers)
 CELL(user, user)
 
+/* "10:01:00.123" today, "12-27 10:01" before; UTC. */
 static void cell_time(const struct zt_activity *a, struct zt_strbuf *out)
 {
 	ZT_STRBUF struct zt_strbuf b = {0};
+	char now[32];
 
 	zt_activity_value(a, ZT_FIELD_time, &b);
-	zt_strbuf_add(out, zt_strbuf_cstr(&b) + 11, 12); /* 10:01:00.123 */
+	zt_time_format(zt_now(), now);
+	if (b.len < 23)
+		zt_strbuf_char(out, '-');
+	else if (!strncmp(b.buf, now, 10))
+		zt_strbuf_add(out, b.buf + 11, 12);
+	else
+		zt_strbuf_printf(out, "%.5s %.5s", b.buf + 5, b.buf + 11);
 }
 
 static void cell_args(const struct zt_activity *a, struct zt_strbuf *out)
@@ -273,41 +280,133 @@ uint32_t zt_view_kinds(const struct zt_view *v)
 }
 
 /* ---- lines ---- */
-/* The last column takes what is left of a line of the terminal, and without one all it needs. */
-static void print_cell(FILE *f, const struct column *col, const char *text, int left)
+enum { WIDE = 110, GOES_ON = 2 /* lines more at most, without --verbose */, INDENT = 10 };
+
+static bool is_narrow(const struct zt_cli *c)
 {
-	if (!col->width)
-		fprintf(f, "%.*s\n", left, text);
-	else if (col->width < 0)
-		fprintf(f, "%-*s ", -col->width, text);
-	else
-		fprintf(f, "%*s ", col->width, text);
+	return !c->verbose && isatty(fileno(c->out)) && c->width < WIDE;
+}
+
+/* What is cut off where the terminal is not wide: it helps to see who, and --verbose or a pipe has it whole. */
+static bool may_cut(const struct column *col)
+{
+	return col->put == cell_time || col->put == cell_user || col->put == cell_comm || col->put == cell_program;
+}
+
+static int width_of(const struct column *col, bool narrow)
+{
+	if (!narrow)
+		return col->width;
+	if (col->put == cell_time)
+		return -11;
+	if (col->put == cell_user)
+		return -8;
+	if (col->put == cell_comm || col->put == cell_program)
+		return -10;
+	if (col->put == cell_laddr || col->put == cell_raddr)
+		return -13;
+	if (col->put == cell_tx || col->put == cell_rx)
+		return 5;
+	return col->put == cell_query ? -24 : col->width;
+}
+
+/* Texts of records are printable; a character of UTF-8 is not cut in two. */
+static int fitting(const char *text, int columns)
+{
+	int i = 0;
+
+	for (; text[i] && (columns > 0 || ((unsigned char)text[i] & 0xc0) == 0x80); i++)
+		columns -= ((unsigned char)text[i + 1] & 0xc0) != 0x80;
+	return i;
+}
+
+/* How many columns it took. */
+static int print_cell(FILE *f, const struct column *col, const char *text, bool narrow)
+{
+	int width = width_of(col, narrow), room = abs(width), have = (int)strlen(text);
+
+	if (narrow && may_cut(col) && fitting(text, room) < have) {
+		bool clock = col->put == cell_time;
+
+		fprintf(f, "%.*s%s ", fitting(text, clock ? room : room - 2), text, clock ? "" : "..");
+		return room + 1;
+	}
+	fprintf(f, width < 0 ? "%-*s " : "%*s ", room, text);
+	return ZT_MAX(have, room) + 1;
+}
+
+/* How much of it goes into a line: to a blank, or what would not fit into the next one either. */
+static int piece(const char *text, int left, int next)
+{
+	int n = fitting(text, left), blank = n;
+
+	if (!text[n])
+		return n;
+	while (blank > 0 && text[blank] != ' ')
+		blank--;
+	while (blank > 0 && text[blank - 1] == ' ')
+		blank--;
+	if (blank > 0)
+		return blank;
+	return left < next && fitting(text, next) >= (int)strcspn(text, " ") ? 0 : n;
+}
+
+/* The last column takes what is left of a line of the terminal and goes on below, or without a terminal all it needs. */
+static void print_last(const struct zt_cli *c, const char *text, int left)
+{
+	int lines = 0, next = (int)c->width - INDENT, n;
+
+	if (c->verbose || !isatty(fileno(c->out))) {
+		fprintf(c->out, "%s\n", text);
+		return;
+	}
+	for (left = ZT_MAX(left, 1);; left = next) {
+		n = piece(text, left, next);
+		if (text[n] && lines++ == GOES_ON) {
+			fprintf(c->out, "%.*s..\n", fitting(text, left - 2), text);
+			return;
+		}
+		fprintf(c->out, "%.*s\n", n, text);
+		text += n + strspn(text + n, " ");
+		if (!*text)
+			return;
+		fprintf(c->out, "%*s", INDENT, "");
+	}
+}
+
+static int id_width(const struct zt_cli *c)
+{
+	return is_narrow(c) ? 6 : 9;
 }
 
 void zt_view_head(const struct zt_cli *c, const struct zt_view *v, bool with_ids)
 {
+	const struct column *col = v->columns;
+
 	if (with_ids)
-		fprintf(c->out, "%9s ", "ID");
-	for (const struct column *col = v->columns; col->title; col++)
-		print_cell(c->out, col, col->title, INT_MAX);
+		fprintf(c->out, "%*s ", id_width(c), "ID");
+	for (; col->width; col++)
+		(void)print_cell(c->out, col, col->title, is_narrow(c)); /* the head is no row */
+	fprintf(c->out, "%s\n", col->title);
 }
 
 void zt_view_row(const struct zt_cli *c, const struct zt_view *v, uint64_t id, const struct zt_activity *a)
 {
-	int left = c->verbose || !isatty(fileno(c->out)) ? INT_MAX : (int)c->width;
+	ZT_STRBUF struct zt_strbuf last = {0};
+	const struct column *col = v->columns;
+	bool narrow = is_narrow(c);
+	int left = (int)c->width;
 
 	if (id)
-		fprintf(c->out, "%9llu ", (unsigned long long)id);
-	if (id && left != INT_MAX)
-		left -= 10;
-	for (const struct column *col = v->columns; col->title; col++) {
+		left -= fprintf(c->out, "%*llu ", id_width(c), (unsigned long long)id);
+	for (; col->width; col++) {
 		ZT_STRBUF struct zt_strbuf b = {0};
 
 		col->put(a, &b);
-		print_cell(c->out, col, zt_strbuf_cstr(&b), ZT_MAX(left, 0));
-		if (left != INT_MAX)
-			left -= (int)ZT_MAX(b.len, (size_t)abs(col->width)) + 1;
+		left -= print_cell(c->out, col, zt_strbuf_cstr(&b), narrow);
 	}
+	col->put(a, &last);
+	print_last(c, zt_strbuf_cstr(&last), left);
 }
 
 void zt_view_json(const struct zt_cli *c, uint64_t id, const struct zt_activity *a)

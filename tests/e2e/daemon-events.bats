@@ -96,6 +96,32 @@ within() {
 	status_is '.events_recorded and ([.events_not_seen[].kind] - ["module", "ptrace", "privilege"] == [])'
 }
 
+# on_terminal ARGS...: events on a terminal of 80 columns
+on_terminal() {
+	script -qec "stty cols 80; NO_COLOR=1 '$ZT_SEGMENT' events $* --netns $NS --state-dir '$STATE'" /dev/null </dev/null | tr -d '\r'
+}
+
+@test "on a narrow terminal events fit, and what happened goes on below; a pipe has it in one line" {
+	zt apply "$LIVE" >/dev/null
+	daemon_start --cgroup "$CG"
+	as 2001 bash -c "exec 3<>/dev/tcp/127.0.0.1/7001; : $(printf 'argument-%s ' $(seq 16))"
+	as 2666 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7002' || true
+	within '.kind == "deny" and .uid == 2666 and .dport == 7002'
+	within '.kind == "close" and .uid == 2001 and .dport == 7001'
+	for view in '' exec tcp dns; do
+		on_terminal "$view" >"$P/seen"
+		run ! grep -E '^.{81}' "$P/seen"
+		grep -q '^ *ID ' "$P/seen"
+	done
+	on_terminal >"$P/seen"
+	grep -qE ' deny .* 127\.0\.0\.1:7002/tcp' "$P/seen"
+	grep -A 1 -E ' close .* 127\.0\.0\.1:7001/tcp$' "$P/seen" | grep -qE '^ {10}sent 0 received'
+	grep -A 2 ' exec .* bash ' "$P/seen" | grep -qE '^ {10}.{60,}\.\.$' # long arguments are cut, and that shows
+	run ! grep -q argument-16 "$P/seen"
+	on_terminal --verbose | grep -q argument-16
+	zt events | grep -q ' exec .*argument-16'
+}
+
 @test "events --follow is what the daemon records, without programs of its own" {
 	zt apply "$LIVE" >/dev/null
 	daemon_start --cgroup "$CG"
@@ -297,7 +323,7 @@ is_told() {
 		for i in $(seq 50); do grep -q "is in force (bpf), adopted" "$P/log" && break; sleep 0.1; done
 		sleep 1
 		(echo $BASHPID >"$CG_DIR/cgroup.procs" && exec timeout 20 nsenter --net="/run/netns/$NS" setpriv --reuid=2666 --regid=2666 --clear-groups bash -c "exec 3<>/dev/tcp/127.0.0.1/7002") || true
-		for i in $(seq 60); do
+		for i in $(seq 16); do
 			"$ZT_SEGMENT" events -o json --netns "$NS" --state-dir "$STATE" | grep "\"deny\"" >"$P/denies" && break
 			sleep 0.1
 		done

@@ -346,10 +346,19 @@ os.execv(sys.argv[2].encode() + name, [name, name + b"\r"])
 }
 
 @test "the columns of execsnoop, tcplife and opensnoop; mistakes are told" {
-	timeout 2 "$ZT_SEGMENT" events exec --follow --cgroup "$CG" >"$P/events" 3>&- &
-	sleep 1
+	timeout 60 "$ZT_SEGMENT" events exec --follow --cgroup "$CG" >"$P/events" 3>&- &
+	follower=$!
+	for _ in $(seq 300); do
+		[ ! -s "$P/events" ] || break # its head comes once it looks
+		sleep 0.1
+	done
 	inside /bin/true one
-	wait
+	for _ in $(seq 300); do
+		! grep -q 'true one' "$P/events" || break
+		sleep 0.1
+	done
+	kill "$follower"
+	wait "$follower" || :
 	[ "$(head -n 1 "$P/events")" = "PCOMM            PID     PPID    RET ARGS" ]
 	grep -Eq '^true             [0-9]+ +[0-9]+ +  0 /bin/true one$' "$P/events"
 	run -2 "$ZT_SEGMENT" events --follow --kind exec,nothing

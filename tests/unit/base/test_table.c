@@ -3,8 +3,10 @@
 
 #include "base/table.h"
 
-static const struct zt_table_column columns[] = {
-	{"Rule", 4, false, true}, {"From", 4, false, true}, {"To", 4, false, true}, {"Hits", 4, true, false}};
+static const struct zt_table_column columns[] = {{.title = "Rule", .min = 4, .flexible = true},
+						 {.title = "From", .min = 4, .flexible = true},
+						 {.title = "To", .min = 4, .flexible = true},
+						 {.title = "Hits", .min = 4, .right = true}};
 
 static struct zt_table *filled(void)
 {
@@ -97,6 +99,26 @@ static void what_is_cut_says_so(void **state)
 	zt_table_free(t);
 }
 
+/* Of a path the end tells most; what is vital gives last. */
+static void paths_and_vital_columns(void **state)
+{
+	const struct zt_table_column cols[] = {{.title = "Program", .flexible = true, .min = 11, .path = true},
+					       {.title = "Where", .flexible = true, .vital = true}};
+	struct zt_table *t = zt_table_new(cols, 2);
+	char *text;
+
+	(void)state;
+	assert_int_equal(zt_table_row(t, (const char *const[]){"/usr/lib/\xc3\xa4/redis-server", "127.0.0.1:6379/tcp"}),
+			 0);
+	text = WRITTEN(f, assert_int_equal(zt_table_print(t, f, NULL, NULL, 0, 38, false), 0));
+	assert_non_null(strstr(text, "| ..edis-server | 127.0.0.1:6379/tcp |"));
+	free(text);
+	text = WRITTEN(f, assert_int_equal(zt_table_print(t, f, NULL, NULL, 0, 30, false), 0));
+	assert_non_null(strstr(text, "| ..is-server | 127.0.0.1:.. |"));
+	free(text);
+	zt_table_free(t);
+}
+
 static void hostile_cells(void **state)
 {
 	struct zt_table *t = filled();
@@ -133,7 +155,7 @@ static void colours(void **state)
 
 static void limits(void **state)
 {
-	struct zt_table_column many[17] = {{"x", 1, false, false}};
+	struct zt_table_column many[17] = {{.title = "x", .min = 1}};
 	struct zt_table *t = NULL;
 
 	(void)state;
@@ -152,6 +174,7 @@ int main(void)
 		cmocka_unit_test(as_in_the_reference),
 		cmocka_unit_test(every_width),
 		cmocka_unit_test(what_is_cut_says_so),
+		cmocka_unit_test(paths_and_vital_columns),
 		cmocka_unit_test(hostile_cells),
 		cmocka_unit_test(colours),
 		cmocka_unit_test(limits),
