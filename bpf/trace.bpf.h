@@ -44,6 +44,8 @@ static __always_inline void *reserve(__u32 kind, __u32 size)
 		h = bpf_ringbuf_reserve(&trace, sizeof(struct zt_trace_pair), 0);
 	else if (size == sizeof(struct zt_trace_call))
 		h = bpf_ringbuf_reserve(&trace, sizeof(struct zt_trace_call), 0);
+	else if (size == sizeof(struct zt_trace_open))
+		h = bpf_ringbuf_reserve(&trace, sizeof(struct zt_trace_open), 0);
 	else if (size == sizeof(struct zt_trace_flow))
 		h = bpf_ringbuf_reserve(&trace, sizeof(struct zt_trace_flow), 0);
 	else
@@ -67,8 +69,8 @@ static __always_inline void submit(void *record)
 	__u64 flags = BPF_RB_NO_WAKEUP;
 
 	/* Once: a wakeup is an interrupt of this processor, and dear. */
-	if (reader && (*reader == ZT_TRACE_ASLEEP || (*reader == ZT_TRACE_BUSY &&
-						      bpf_ringbuf_query(&trace, BPF_RB_AVAIL_DATA) >= WAKE_BYTES))) {
+	if (reader && (*reader == ZT_TRACE_ASLEEP ||
+		       (*reader == ZT_TRACE_BUSY && bpf_ringbuf_query(&trace, BPF_RB_AVAIL_DATA) >= WAKE_BYTES))) {
 		*reader = ZT_TRACE_WOKEN;
 		flags = BPF_RB_FORCE_WAKEUP;
 	}

@@ -8,7 +8,7 @@
  */
 #include "abi.h" /* the types of fixed width */
 
-#define ZT_TRACE_LAYOUT 3
+#define ZT_TRACE_LAYOUT 4
 
 enum zt_trace_kind {
 	ZT_TRACE_EXEC = 1, /* zt_trace_exec */
@@ -22,7 +22,9 @@ enum zt_trace_kind {
 	ZT_TRACE_MODULE,   /* zt_trace_call: a kernel module was loaded */
 	ZT_TRACE_PTRACE,   /* zt_trace_call: a process took control of another, or read its memory */
 	ZT_TRACE_BIND,	   /* zt_trace_flow: a socket got an address of its own, of TCP or not */
-	ZT_TRACE_RIGHTS,   /* zt_trace_call: a process that runs gets other rights; of target the uid, euid, gid that it gets */
+	ZT_TRACE_RIGHTS, /* zt_trace_call: a process that runs gets other rights; of target the uid, euid, gid that it gets */
+	ZT_TRACE_OPENED,  /* zt_trace_open: which descriptor a file got that is watched for opens */
+	ZT_TRACE_REFUSED, /* zt_trace_open: a call that was to open a sensitive file failed */
 	ZT_TRACE_KINDS,
 };
 
@@ -107,6 +109,22 @@ struct zt_trace_call {
 };
 #define ZT_TRACE_ATTACH 0xffffffffu
 
+struct zt_trace_open {
+	struct zt_trace_head head;
+	struct zt_trace_process process;
+	zt_u64 ino;		   /* of the file that was opened */
+	zt_u32 fd, error;	   /* errno of a call that failed */
+	zt_u8 path[ZT_TRACE_NAME]; /* of one that failed: absolute, clean */
+};
+
+/* Sensitive files, for the programs of bpf/tries.bpf.c: `*`, `?` and text as it is. head, mask: the first bytes of the text before either of them, at most eight. */
+enum { ZT_TRIES_PATTERNS = 128, ZT_TRIES_TEXT = 128, ZT_TRIES_REST = 1 /* a longer pattern: anything may follow */ };
+struct zt_tries_patterns {
+	zt_u64 head[ZT_TRIES_PATTERNS], mask[ZT_TRIES_PATTERNS];
+	zt_u8 text[ZT_TRIES_PATTERNS][ZT_TRIES_TEXT];
+	zt_u32 n, pad;
+};
+
 /* Flows that are not TCP: what user space sweeps. */
 struct zt_trace_flow_key {
 	zt_u64 cookie;
@@ -148,6 +166,7 @@ _Static_assert(sizeof(struct zt_trace_head) == 16, "the process of every record 
 _Static_assert(sizeof(struct zt_trace_exec) == 16 + 72 + 8 + 256 + 256 + 512, "layout");
 _Static_assert(sizeof(struct zt_trace_flow) == 16 + 72 + 40 + 32 + 16, "layout");
 _Static_assert(sizeof(struct zt_trace_call) == 16 + 2 * 72 + 16 + 56, "layout");
+_Static_assert(sizeof(struct zt_trace_open) == 16 + 72 + 16 + 256, "layout");
 _Static_assert(sizeof(struct zt_trace_pair) == sizeof(struct zt_trace_flow) + 72, "layout");
 _Static_assert(sizeof(struct zt_trace_question) == 40 && sizeof(struct zt_trace_port) == 16, "layout");
 _Static_assert(sizeof(struct zt_trace_flow_key) == 32, "layout");

@@ -12,10 +12,39 @@ struct super_block {
 struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
-	unsigned int i_nlink;
+	unsigned int i_nlink, i_fsnotify_mask;
+};
+struct qstr {
+	const unsigned char *name;
+};
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
 };
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
+};
+struct fdtable {
+	struct file **fd;
+};
+struct files_struct {
+	struct fdtable *fdt;
+};
+struct fs_struct {
+	struct path root, pwd;
 };
 struct mm_struct {
 	struct file *exe_file;
@@ -51,6 +80,8 @@ struct nsproxy {
 struct task_struct {
 	struct nsproxy *nsproxy;
 	struct mm_struct *mm;
+	struct fs_struct *fs;
+	struct files_struct *files;
 	const struct cred *cred;
 	struct task_struct *real_parent, *group_leader;
 	struct css_set *cgroups;
@@ -65,10 +96,10 @@ struct module {
 	char name[56];
 };
 struct pt_regs {
-	unsigned long orig_ax, di;
+	unsigned long orig_ax, di, si;
 };
 struct pt_regs___arm {
-	unsigned long orig_x0;
+	unsigned long orig_x0, regs[31];
 	int syscallno;
 };
 typedef struct {

@@ -36,6 +36,7 @@ CELL(ppid, ppid)
 CELL(comm, comm)
 CELL(kind, kind)
 CELL(path, path)
+CELL(fd, fd)
 CELL(query, query)
 CELL(type, query_type)
 CELL(rcode, rcode)
@@ -61,6 +62,11 @@ static void cell_time(const struct zt_activity *a, struct zt_strbuf *out)
 static void cell_args(const struct zt_activity *a, struct zt_strbuf *out)
 {
 	put(a, zt_activity_has(a, ZT_FIELD_args) ? ZT_FIELD_args : ZT_FIELD_filename, out);
+}
+
+static void cell_error(const struct zt_activity *a, struct zt_strbuf *out)
+{
+	zt_strbuf_u64(out, zt_activity_has(a, ZT_FIELD_error_number) ? a->error_number : 0);
 }
 
 static void cell_zero(const struct zt_activity *a, struct zt_strbuf *out)
@@ -197,6 +203,8 @@ void zt_activity_what(const struct zt_activity *a, struct zt_strbuf *out)
 		break;
 	case ZT_ACTIVITY_OPEN:
 		put(a, ZT_FIELD_path, out);
+		if (zt_activity_has(a, ZT_FIELD_error))
+			zt_strbuf_printf(out, ": %s", a->error);
 		break;
 	case ZT_ACTIVITY_CONNECT:
 	case ZT_ACTIVITY_ACCEPT:
@@ -247,7 +255,12 @@ static const struct zt_view views[] = {
 	  {"MS", 0, cell_ms}}},
 	{"open",
 	 BIT(OPEN),
-	 {{"PID", -7, cell_pid}, {"COMM", -16, cell_comm}, {"USER", -12, cell_user}, {"PATH", 0, cell_path}}},
+	 {{"PID", -7, cell_pid},
+	  {"COMM", -16, cell_comm},
+	  {"USER", -12, cell_user},
+	  {"FD", 3, cell_fd},
+	  {"ERR", 3, cell_error},
+	  {"PATH", 0, cell_path}}},
 	{"dns",
 	 BIT(DNS),
 	 {{"PID", -7, cell_pid},

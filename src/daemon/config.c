@@ -97,6 +97,9 @@ static void store(struct zt_daemon_config *c, size_t key, uint64_t v)
 	case KEY_journal_mib:
 		c->journal_mib = (uint32_t)v;
 		break;
+	case KEY_failed_opens:
+		c->failed_opens = v;
+		break;
 	case KEY_sensitive_files: /* read_patterns() */
 	case N_KEYS:
 		break;

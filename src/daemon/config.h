@@ -12,7 +12,7 @@ struct zt_daemon_config {
 	bool follow_policy;
 	zt_usec refresh_every;
 	uint32_t clients;
-	bool events, journal;
+	bool events, journal, failed_opens;
 	zt_usec keep_events, keep_flows;
 	uint32_t journal_mib;
 	char **sensitive_files; /* as zt_opens_open() takes them; NULL: those of zt_opens_default */

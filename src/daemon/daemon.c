@@ -138,17 +138,19 @@ static void keep_what_stays(struct zt_daemon *d, struct zt_daemon_config *c)
 
 	if (c->clients != now->clients || c->events != now->events || c->journal != now->journal ||
 	    c->keep_events != now->keep_events || c->keep_flows != now->keep_flows ||
-	    c->journal_mib != now->journal_mib)
-		zt_daemon_say(d, LOG_WARNING, "settings-later",
-			      "%s: clients, events, journal, keep_events, keep_flows and journal_mib take effect when "
-			      "zt-segmentd is restarted",
-			      d->config_path);
+	    c->journal_mib != now->journal_mib || c->failed_opens != now->failed_opens)
+		zt_daemon_say(
+			d, LOG_WARNING, "settings-later",
+			"%s: clients, events, journal, keep_events, keep_flows, journal_mib and failed_opens take "
+			"effect when zt-segmentd is restarted",
+			d->config_path);
 	c->clients = now->clients;
 	c->events = now->events;
 	c->journal = now->journal;
 	c->keep_events = now->keep_events;
 	c->keep_flows = now->keep_flows;
 	c->journal_mib = now->journal_mib;
+	c->failed_opens = now->failed_opens;
 }
 
 void zt_daemon_reload(struct zt_daemon *d, const char *why)

@@ -296,6 +296,7 @@ static int sources_try(struct zt_events *e, uint32_t kinds)
 				       .netns = d->ctx.netns ? zt_netns_cookie() : 0,
 				       .digests = true,
 				       .files = (const char *const *)d->config.sensitive_files,
+				       .plain_opens = !d->config.failed_opens,
 				       .bare = !d->config.events};
 	struct zt_diags diags = {0};
 	int r;

@@ -275,6 +275,12 @@ static const char *request_name(const struct zt_trace_call *e)
 	}
 }
 
+void zt_calls_error(uint32_t number, struct zt_activity *a)
+{
+	zt_activity_text(a, error, strerror((int)number), 64);
+	zt_activity_set(a, error_number, number);
+}
+
 void zt_calls_fill(const struct zt_trace_call *e, struct zt_activity *a)
 {
 	if (a->kind == ZT_ACTIVITY_PRIVILEGE) {
@@ -286,5 +292,5 @@ void zt_calls_fill(const struct zt_trace_call *e, struct zt_activity *a)
 		zt_activity_text(a, request, request_name(e), 64);
 	zt_activity_text(a, module, (const char *)e->name, sizeof(e->name));
 	if (e->error)
-		zt_activity_text(a, error, strerror((int)e->error), 64);
+		zt_calls_error(e->error, a);
 }

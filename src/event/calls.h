@@ -25,5 +25,6 @@ struct zt_trace_process;
 /* What a process became: uid, euid, detail. caps: those that it has more. */
 void zt_calls_rights(const struct zt_trace_process *from, const struct zt_trace_process *to, uint64_t caps,
 		     struct zt_activity *a);
+void zt_calls_error(uint32_t number, struct zt_activity *a);		  /* why something failed */
 struct zt_trace_call;							  /* bpf/trace_abi.h */
 void zt_calls_fill(const struct zt_trace_call *e, struct zt_activity *a); /* all but the processes */

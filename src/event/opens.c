@@ -30,6 +30,7 @@ const char *const zt_opens_default[] = {"/etc/shadow",
 
 struct opened {
 	struct zt_activity activity;
+	uint64_t ino;
 	uint32_t pid;
 	unsigned tries;
 	bool known; /* its program is */
@@ -39,6 +40,7 @@ struct zt_opens {
 	int fd, folders, both; /* fanotify, inotify, an epoll of them */
 	const char *const *paths;
 	struct zt_procs *procs;
+	struct zt_trace *trace; /* NULL */
 	zt_usec looked;
 	bool blind;  /* a folder cannot be watched */
 	size_t left; /* files that were there at the last look, and are not watched */
@@ -59,7 +61,7 @@ static int mark(const struct zt_opens *o, const char *path)
 }
 
 /* Public keys are no secret. */
-static bool is_public(const char *path)
+bool zt_opens_is_public(const char *path)
 {
 	size_t n = strlen(path);
 
@@ -115,7 +117,7 @@ static int mark_pattern(struct zt_opens *o, const char *pattern)
 		for (size_t k = 0; k < g.gl_pathc; k++) {
 			int r = 0;
 
-			if (!is_public(g.gl_pathv[k]))
+			if (!zt_opens_is_public(g.gl_pathv[k]))
 				r = n++ < FILES_MAX ? mark(o, g.gl_pathv[k]) : -E2BIG;
 			o->left += r < 0;
 			first = first ? first : r;
@@ -169,7 +171,8 @@ static int open_all(struct zt_opens *o)
 	return r == -E2BIG ? 0 : r; /* zt_opens_lack() says so */
 }
 
-int zt_opens_open(const char *const *paths, struct zt_procs *procs, struct zt_opens **ret, struct zt_diags *d)
+int zt_opens_open(const char *const *paths, struct zt_procs *procs, struct zt_trace *trace, struct zt_opens **ret,
+		  struct zt_diags *d)
 {
 	struct zt_opens *o = zt_new(struct zt_opens, 1);
 	int r;
@@ -178,6 +181,7 @@ int zt_opens_open(const char *const *paths, struct zt_procs *procs, struct zt_op
 		return -ENOMEM;
 	o->paths = paths ? paths : zt_opens_default;
 	o->procs = procs;
+	o->trace = trace;
 	o->fd = o->folders = o->both = -1;
 	o->held = zt_new(struct opened, HELD);
 	r = o->held ? open_all(o) : -ENOMEM;
@@ -220,6 +224,7 @@ static void take(struct zt_opens *o, const struct fanotify_event_metadata *m)
 {
 	struct opened *e = &o->held[o->n_held];
 	char link[64], path[1024];
+	struct stat st;
 	ssize_t n;
 
 	if (m->pid == getpid()) /* program files are read here, too */
@@ -230,6 +235,7 @@ static void take(struct zt_opens *o, const struct fanotify_event_metadata *m)
 	if (n > 0)
 		zt_activity_text(&e->activity, path, path, (size_t)n);
 	e->pid = (uint32_t)m->pid;
+	e->ino = fstat(m->fd, &st) == 0 ? st.st_ino : 0;
 	e->known = zt_procs_fill_pid(o->procs, e->pid, &e->activity) == 0 &&
 		   zt_activity_has(&e->activity, ZT_FIELD_exe);
 	e->tries = 0;
@@ -263,14 +269,30 @@ void zt_opens_take(struct zt_opens *o)
 	}
 }
 
+/* The call ends after the file was opened: a little later, what became of it is known. */
+static bool has_descriptor(struct zt_opens *o, struct opened *e)
+{
+	uint32_t fd;
+
+	if (!o->trace || !zt_trace_has_descriptors(o->trace) || zt_activity_has(&e->activity, ZT_FIELD_fd))
+		return true;
+	if (zt_trace_descriptor(o->trace, e->pid, e->ino, &fd) < 0)
+		return false;
+	zt_activity_set(&e->activity, fd, fd);
+	return true;
+}
+
 /* What the kernel says of the end of a process may come a little later than that it has ended. */
 static bool identify(struct zt_opens *o, struct opened *e)
 {
+	bool complete = has_descriptor(o, e);
+
 	if (e->known || zt_procs_fill_last(o->procs, e->pid, &e->activity) == 0)
 		e->known = zt_activity_has(&e->activity, ZT_FIELD_exe);
-	if (e->known || e->tries++ == TRIES)
+	complete = complete && e->known;
+	if (complete || e->tries++ == TRIES)
 		zt_activity_set(&e->activity, pid, e->pid);
-	return e->known || e->tries > TRIES;
+	return complete || e->tries > TRIES;
 }
 
 int zt_opens_tell(struct zt_opens *o, zt_trace_got *got, void *arg)

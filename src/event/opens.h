@@ -11,7 +11,10 @@
 struct zt_opens;
 /* paths: shell patterns, NULL-terminated, borrowed; NULL: zt_opens_default. */
 extern const char *const zt_opens_default[];
-int zt_opens_open(const char *const *paths, struct zt_procs *procs, struct zt_opens **ret, struct zt_diags *d);
+/* trace: says as which descriptor, where it can; NULL: nobody does. */
+int zt_opens_open(const char *const *paths, struct zt_procs *procs, struct zt_trace *trace, struct zt_opens **ret,
+		  struct zt_diags *d);
+bool zt_opens_is_public(const char *path); /* a public key matches like a private one, and is no secret */
 void zt_opens_close(struct zt_opens *o);
 void zt_opens_set_files(struct zt_opens *o, const char *const *paths); /* these from now on instead */
 int zt_opens_fd(const struct zt_opens *o);

@@ -155,7 +155,7 @@ static int dump(json_t *doc, bool failed, struct zt_strbuf *out)
 /* ---- ECS ---- */
 static json_t *ecs_value(const struct zt_activity *a, enum zt_field f)
 {
-	if (f == ZT_FIELD_uid || f == ZT_FIELD_euid || f == ZT_FIELD_gid)
+	if (f == ZT_FIELD_uid || f == ZT_FIELD_euid || f == ZT_FIELD_gid || f == ZT_FIELD_error_number)
 		return text(a, f);
 	if (f == ZT_FIELD_args)
 		return list(a->args, false, json_string);
@@ -252,7 +252,7 @@ static size_t rcode_of(const struct zt_activity *a)
 
 static json_t *ocsf_value(const struct zt_activity *a, enum zt_field f)
 {
-	if (f == ZT_FIELD_uid)
+	if (f == ZT_FIELD_uid || f == ZT_FIELD_error_number)
 		return text(a, f);
 	if (f == ZT_FIELD_time)
 		return number(a->time / 1000); /* milliseconds */

@@ -100,12 +100,15 @@ void zt_sources_set_files(struct zt_sources *s, const char *const *files)
 {
 	if (s->opens)
 		zt_opens_set_files(s->opens, files);
+	if (s->trace)
+		zt_trace_set_files(s->trace, files);
 }
 
 static int open_all(struct zt_sources *s, const struct zt_sources_options *o, struct zt_diags *d)
 {
 	struct zt_procs_options procs = {.digests = o->digests};
-	struct zt_trace_options trace = {.kinds = s->kinds, .cgroup = o->cgroup, .netns = o->netns};
+	struct zt_trace_options trace = {
+		.kinds = s->kinds, .cgroup = o->cgroup, .netns = o->netns, .plain_opens = o->plain_opens};
 	int r = zt_procs_new(&procs, &s->procs);
 
 	s->both = epoll_create1(EPOLL_CLOEXEC);
@@ -115,7 +118,9 @@ static int open_all(struct zt_sources *s, const struct zt_sources_options *o, st
 		r = zt_trace_open(&trace, s->procs, &s->trace, d) ?: watch(s, zt_trace_fd(s->trace));
 	if (r || !(s->kinds & BIT(OPEN)))
 		return r;
-	r = zt_opens_open(o->files, s->procs, &s->opens, d) ?: watch(s, zt_opens_fd(s->opens));
+	if (s->trace)
+		zt_trace_set_files(s->trace, o->files);
+	r = zt_opens_open(o->files, s->procs, s->trace, &s->opens, d) ?: watch(s, zt_opens_fd(s->opens));
 	if (r < 0 && s->trace && !s->opens) /* said; the rest is seen */
 		return 0;
 	return r;
@@ -432,7 +437,7 @@ void zt_sources_losses(const struct zt_sources *s, uint64_t ret_lost[static ZT_A
 	if (s->trace)
 		zt_trace_losses(s->trace, &told, ret_lost);
 	if (s->opens)
-		ret_lost[ZT_ACTIVITY_OPEN] = zt_opens_lost(s->opens);
+		ret_lost[ZT_ACTIVITY_OPEN] += zt_opens_lost(s->opens);
 	ret_lost[ZT_ACTIVITY_DENY] = s->denies_lost + (s->denies ? zt_event_lost(s->denies) : 0);
 }
 

@@ -19,6 +19,7 @@ struct zt_sources_options {
 	bool digests;			/* as in struct zt_procs_options */
 	const char *const *files;	/* as zt_opens_open() takes them, borrowed */
 	struct zt_event_source *denies; /* that follows, or NULL; taken over, also on failure */
+	bool plain_opens;		/* as in struct zt_trace_options */
 	bool bare;			/* no programs in the kernel: who was blocked is what the log says */
 };
 struct zt_sources;

@@ -13,6 +13,8 @@
 #include "event/calls.h"
 #include "event/dns.h"
 #include "event/ends.h"
+#include "event/tracekinds.h"
+#include "event/tries.h"
 #include "identity/identity.h"
 #include "trace_abi.h"
 
@@ -22,12 +24,6 @@
 #pragma GCC diagnostic pop
 
 enum { SWEEP_BATCH = 1024, HELD = 16 };
-/* What needs programs on the hooks of a control group. */
-#define SOCKET_RECORDS                                                                                   \
-	(1u << ZT_TRACE_CONNECT | 1u << ZT_TRACE_ACCEPT | 1u << ZT_TRACE_LISTEN | 1u << ZT_TRACE_CLOSE | \
-	 1u << ZT_TRACE_FLOW | 1u << ZT_TRACE_DNS)
-#define GROUP_RECORDS (1u << ZT_TRACE_BIND | 1u << ZT_TRACE_FLOW | 1u << ZT_TRACE_DNS | 1u << ZT_TRACE_CLOSE)
-
 struct zt_trace {
 	struct trace_bpf *obj;
 	struct ring_buffer *ring;
@@ -36,6 +32,7 @@ struct zt_trace {
 	struct zt_procs *procs;
 	struct zt_ends *ends;
 	struct zt_calls *calls;
+	struct zt_tries *tries;
 	uint64_t initial, here; /* network namespaces: the initial one, 0 if it cannot be told; that of this process */
 	uint32_t kinds;
 	zt_trace_got *got;
@@ -122,7 +119,7 @@ static void fill_flow(struct zt_trace *t, const struct zt_trace_flow *f, struct 
 	if (name)
 		zt_activity_text(a, name, name, 256);
 	if (f->error)
-		zt_activity_text(a, error, strerror((int)f->error), 64);
+		zt_calls_error(f->error, a);
 	if (f->netns && f->netns != t->initial)
 		zt_activity_set(a, netns, f->netns);
 	if (f->head.kind == ZT_TRACE_BIND)
@@ -276,14 +273,6 @@ static void note(struct zt_trace *t, const struct zt_trace_head *h)
 
 static int on_record(void *arg, void *data, size_t len)
 {
-	static const enum zt_activity_kind kinds[ZT_TRACE_KINDS] = {
-		[ZT_TRACE_EXEC] = ZT_ACTIVITY_EXEC,	  [ZT_TRACE_EXIT] = ZT_ACTIVITY_EXIT,
-		[ZT_TRACE_CONNECT] = ZT_ACTIVITY_CONNECT, [ZT_TRACE_ACCEPT] = ZT_ACTIVITY_ACCEPT,
-		[ZT_TRACE_LISTEN] = ZT_ACTIVITY_LISTEN,	  [ZT_TRACE_CLOSE] = ZT_ACTIVITY_CLOSE,
-		[ZT_TRACE_FLOW] = ZT_ACTIVITY_FLOW,	  [ZT_TRACE_DNS] = ZT_ACTIVITY_DNS,
-		[ZT_TRACE_MODULE] = ZT_ACTIVITY_MODULE,	  [ZT_TRACE_PTRACE] = ZT_ACTIVITY_PTRACE,
-		[ZT_TRACE_BIND] = ZT_ACTIVITY_BIND,	  [ZT_TRACE_RIGHTS] = ZT_ACTIVITY_PRIVILEGE,
-	};
 	const struct zt_trace_head *h = data;
 	struct zt_trace *t = arg;
 	struct zt_activity a;
@@ -292,13 +281,13 @@ static int on_record(void *arg, void *data, size_t len)
 		return 0; /* not ours; cannot happen */
 	t->flows = t->flows || h->kind == ZT_TRACE_FLOW;
 	tell_changed(t, h);
-	if (!is_asked(t, kinds[h->kind])) {
+	if (!is_asked(t, zt_trace_kind(h->kind))) {
 		note(t, h);
 		if (h->kind == ZT_TRACE_EXEC)
 			let_go(t, ((const struct zt_trace_exec *)data)->process.pid);
 		return 0;
 	}
-	zt_activity_init(&a, kinds[h->kind], t->boot + h->time / 1000);
+	zt_activity_init(&a, zt_trace_kind(h->kind), t->boot + h->time / 1000);
 	switch ((enum zt_trace_kind)h->kind) {
 	case ZT_TRACE_EXEC:
 		zt_procs_exec(t->procs, data, &a);
@@ -335,6 +324,16 @@ static int on_record(void *arg, void *data, size_t len)
 		fill_call(t, data, &a);
 		if (hold_back(t, data, &a))
 			return 0;
+		break;
+	case ZT_TRACE_OPENED:
+		zt_tries_note(t->tries, data);
+		t->told++;
+		return 0;
+	case ZT_TRACE_REFUSED:
+		if (!zt_tries_is_sensitive(t->tries, data))
+			return 0;
+		zt_procs_fill(t->procs, &((struct zt_trace_open *)data)->process, &a);
+		zt_tries_fill(data, &a);
 		break;
 	case ZT_TRACE_KINDS:
 		return 0;
@@ -519,22 +518,25 @@ int zt_trace_whose(struct zt_trace *t, const struct zt_trace_end *e, uint32_t ui
 	return 0;
 }
 
+/* ---- files ---- */
+void zt_trace_set_files(struct zt_trace *t, const char *const *patterns)
+{
+	zt_tries_set_files(t->tries, patterns);
+}
+
+bool zt_trace_has_descriptors(const struct zt_trace *t)
+{
+	return t->tries && zt_tries_works(t->tries);
+}
+
+int zt_trace_descriptor(struct zt_trace *t, uint32_t pid, uint64_t ino, uint32_t *ret)
+{
+	return zt_tries_take(t->tries, pid, ino, ret);
+}
+
 /* ---- counts ---- */
 void zt_trace_losses(const struct zt_trace *t, uint64_t *ret_told, uint64_t ret_lost[static ZT_ACTIVITY_KINDS])
 {
-	static const int kinds[] = {-1,
-				    ZT_ACTIVITY_EXEC,
-				    ZT_ACTIVITY_EXIT,
-				    ZT_ACTIVITY_CONNECT,
-				    ZT_ACTIVITY_ACCEPT,
-				    ZT_ACTIVITY_LISTEN,
-				    ZT_ACTIVITY_CLOSE,
-				    ZT_ACTIVITY_FLOW,
-				    ZT_ACTIVITY_DNS,
-				    ZT_ACTIVITY_MODULE,
-				    ZT_ACTIVITY_PTRACE,
-				    ZT_ACTIVITY_BIND,
-				    ZT_ACTIVITY_PRIVILEGE};
 	int n = libbpf_num_possible_cpus();
 	ZT_FREE struct zt_trace_count *v = n > 0 ? zt_new(struct zt_trace_count, (size_t)n) : NULL;
 
@@ -545,7 +547,8 @@ void zt_trace_losses(const struct zt_trace *t, uint64_t *ret_told, uint64_t ret_
 			continue;
 		for (int cpu = 0; cpu < n; cpu++) {
 			*ret_told += v[cpu].told;
-			ret_lost[kinds[kind]] += v[cpu].lost;
+			if (kind != ZT_TRACE_OPENED) /* a descriptor that is not known is no event that is lost */
+				ret_lost[zt_trace_kind(kind)] += v[cpu].lost;
 		}
 	}
 	ret_lost[ZT_ACTIVITY_MODULE] += zt_calls_missed(t->calls, ZT_ACTIVITY_MODULE);
@@ -555,7 +558,13 @@ void zt_trace_losses(const struct zt_trace *t, uint64_t *ret_told, uint64_t ret_
 
 const char *zt_trace_lack(const struct zt_trace *t, enum zt_activity_kind kind, bool *ret_some)
 {
-	return t->kinds >> kind & 1 ? zt_calls_lack(t->calls, kind, ret_some) : NULL;
+	if (!(t->kinds >> kind & 1))
+		return NULL;
+	if (kind != ZT_ACTIVITY_OPEN)
+		return zt_calls_lack(t->calls, kind, ret_some);
+	*ret_some = true; /* those that succeed are told by others */
+	return t->tries ? zt_tries_lack(t->tries)
+			: "failed opens are not looked for: the settings say \"failed_opens: no\"";
 }
 
 size_t zt_trace_limits(const struct zt_trace *t, struct zt_limit *ret, size_t max)
@@ -592,6 +601,7 @@ void zt_trace_close(struct zt_trace *t)
 	for (size_t i = 0; i < t->n_links; i++)
 		(void)bpf_link__destroy(t->links[i]); /* closing it is all there is to do */
 	zt_calls_close(t->calls);
+	zt_tries_close(t->tries);
 	trace_bpf__destroy(t->obj);
 	zt_ends_free(t->ends);
 	free(t);
@@ -601,32 +611,6 @@ void zt_trace_closep(struct zt_trace **t)
 {
 	zt_trace_close(*t);
 	*t = NULL;
-}
-
-static uint32_t records_of(uint32_t kinds)
-{
-	static const struct {
-		enum zt_activity_kind kind;
-		enum zt_trace_kind record;
-	} map[] = {{ZT_ACTIVITY_EXEC, ZT_TRACE_EXEC},	  {ZT_ACTIVITY_PRIVILEGE, ZT_TRACE_EXEC},
-		   {ZT_ACTIVITY_EXIT, ZT_TRACE_EXIT},	  {ZT_ACTIVITY_CONNECT, ZT_TRACE_CONNECT},
-		   {ZT_ACTIVITY_ACCEPT, ZT_TRACE_ACCEPT}, {ZT_ACTIVITY_LISTEN, ZT_TRACE_LISTEN},
-		   {ZT_ACTIVITY_CLOSE, ZT_TRACE_CLOSE},	  {ZT_ACTIVITY_FLOW, ZT_TRACE_FLOW},
-		   {ZT_ACTIVITY_DNS, ZT_TRACE_DNS},	  {ZT_ACTIVITY_DENY, ZT_TRACE_CLOSE},
-		   {ZT_ACTIVITY_OPEN, ZT_TRACE_EXEC},	  {ZT_ACTIVITY_OPEN, ZT_TRACE_EXIT},
-		   {ZT_ACTIVITY_MODULE, ZT_TRACE_MODULE}, {ZT_ACTIVITY_PTRACE, ZT_TRACE_PTRACE},
-		   {ZT_ACTIVITY_BIND, ZT_TRACE_BIND},	  {ZT_ACTIVITY_PRIVILEGE, ZT_TRACE_RIGHTS}};
-	uint32_t r = 0;
-
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(map); i++)
-		if (kinds >> map[i].kind & 1)
-			r |= 1u << map[i].record;
-	/* Who is at the other end follows from what both ends did, and so does who was blocked. */
-	if (r & SOCKET_RECORDS)
-		r |= 1u << ZT_TRACE_CONNECT | 1u << ZT_TRACE_ACCEPT | 1u << ZT_TRACE_LISTEN;
-	if (r & GROUP_RECORDS)
-		r |= 1u << ZT_TRACE_FLOW; /* so that it is known whether there are any to be swept */
-	return r;
 }
 
 static int set_bounds(struct zt_trace *t, const struct zt_trace_options *o)
@@ -639,7 +623,9 @@ static int set_bounds(struct zt_trace *t, const struct zt_trace_options *o)
 	t->obj->rodata->own_level = level;
 	t->obj->rodata->own_netns = o->netns;
 	t->obj->rodata->own_pid = o->own ? 0 : (uint32_t)getpid();
-	t->obj->rodata->want = records_of(o->kinds);
+	t->obj->rodata->want = zt_trace_records(o->kinds);
+	if (o->plain_opens)
+		t->obj->rodata->want &= ~OPEN_RECORDS;
 	return r;
 }
 
@@ -727,7 +713,7 @@ static int attach_calls(struct zt_trace *t)
 					   .counts = bpf_map__fd(t->obj->maps.counts),
 					   .sleeping = bpf_map__fd(t->obj->maps.sleeping)};
 
-	return zt_calls_open(&o, &t->calls);
+	return zt_calls_open(&o, &t->calls) ?: o.records & OPEN_RECORDS ? zt_tries_open(&o, &t->tries) : 0;
 }
 
 #pragma GCC diagnostic push

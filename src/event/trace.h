@@ -11,9 +11,10 @@
 
 struct zt_trace_options {
 	uint32_t
-		kinds; /* 1 << enum zt_activity_kind: EXEC to DNS, PRIVILEGE, MODULE, PTRACE, BIND; what else is asked for is not told here. DENY: zt_trace_who() will be asked; OPEN: processes are to be known */
+		kinds; /* 1 << enum zt_activity_kind: EXEC to DNS, PRIVILEGE, MODULE, PTRACE, BIND; what else is asked for is not told here. DENY: zt_trace_who() will be asked; OPEN: processes are to be known, opens that failed are told */
 	const char *cgroup; /* inside cgroup2: only processes in it; NULL: all */
 	uint64_t netns;	    /* cookie: only sockets of it; 0: all */
+	bool plain_opens;   /* neither opens that failed, nor descriptors: opens cost nothing then */
 	bool own;	    /* what this process does, too */
 };
 struct zt_trace;
@@ -33,6 +34,11 @@ struct zt_trace_end {
 int zt_trace_who(struct zt_trace *t, const struct zt_trace_end *end, struct zt_trace_process *ret); /* it is open now */
 /* It has ended, and what was told so far says whose it was. uid: of the socket. */
 int zt_trace_whose(struct zt_trace *t, const struct zt_trace_end *end, uint32_t uid, struct zt_process_id *ret);
+/* Sensitive files, as zt_opens_open() takes them, borrowed: which opens that failed are told. None until then. */
+void zt_trace_set_files(struct zt_trace *t, const char *const *patterns);
+/* As which descriptor a process opened a file that somebody watches for opens: what was told so far, each once, in order. -ENOENT */
+int zt_trace_descriptor(struct zt_trace *t, uint32_t pid, uint64_t ino, uint32_t *ret);
+bool zt_trace_has_descriptors(const struct zt_trace *t);
 /* The next record makes the descriptor readable, once; records that are there already do not: arm, read, and then wait. Unarmed, records only wake
  * whoever waits when 512 KiB of them are there: read at least every 50 ms. */
 void zt_trace_arm(struct zt_trace *t);

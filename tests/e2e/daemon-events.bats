@@ -93,7 +93,7 @@ within() {
 	[[ $text == *"UID 2666 /usr/bin/bash -> 127.0.0.1:7002/tcp"*"was blocked."*"Started by: timeout["*"] (/usr/bin/timeout, SHA-256 $(sha256sum /usr/bin/timeout | cut -d' ' -f1))"*"SHA-256 of the program: "*"Decided by generation 1 at output."* ]] || { echo "$text"; false; }
 	[[ $text == *"Seen 1 time, first "*"DENIED by the default policy"*"allow: only ("*"rules.yaml:4) user is not UID 2001; port 7002 is not 7001"* ]]
 	[[ $text == *"from: {uid: 2666} to: {host: 127.0.0.1, port: 7002, protocol: tcp} action: allow"*"It opens: uid 2666 -> 127.0.0.1:7002/tcp"*"apply FILE --confirm 60s"* ]] || { echo "$output"; false; }
-	status_is '.events_recorded and ([.events_not_seen[].kind] - ["module", "ptrace", "privilege"] == [])'
+	status_is '.events_recorded and ([.events_not_seen[].kind] - ["module", "ptrace", "privilege", "open"] == [])'
 }
 
 # on_terminal ARGS...: events on a terminal of 80 columns
@@ -292,6 +292,32 @@ opened() {
 	cat "$P/keys/one" >/dev/null
 	opened "$P/others/two"
 	[ "$(events --kind open | grep -c /keys/one)" = "$before" ]
+}
+
+# refused_told FILTER: a user who may not read it opens the shadow file until an event that is so says it
+refused_told() {
+	as 2666 cat /etc/shadow 2>/dev/null || :
+	sleep 0.2
+	events open | jq -ec "select(.path == \"/etc/shadow\" and .uid == 2666 and .error_number == 13 and ($1))" | grep -q .
+}
+
+@test "who was refused a sensitive file is recorded, and not where the settings say so" {
+	settings 'refresh_every: 0s'
+	daemon_start --cgroup "$CG"
+	wait_for refused_told '.error == "Permission denied" and .exe == "/usr/bin/cat" and .pid > 1 and (.digest | length == 64) and .fd == null'
+	run -0 zt events open
+	[[ ${lines[0]} == *"PID     COMM             USER          FD ERR PATH" ]] || { echo "$output"; false; }
+	grep -Eq ' cat +- +-  13 /etc/shadow$' <<<"$output" || { echo "$output"; false; }
+	status_is '.events_not_seen | map(select(.kind == "open" and .some and (.why | startswith("a failed open by io_uring")))) | length == 1'
+	daemon_stop
+	settings 'refresh_every: 0s' 'failed_opens: no'
+	daemon_start --cgroup "$CG"
+	before=$(events open | jq -c 'select(.error_number != null)' | wc -l)
+	as 2666 cat /etc/shadow 2>/dev/null || :
+	wait_for opened /etc/shadow
+	[ "$(events open | jq -c 'select(.error_number != null)' | wc -l)" = "$before" ]
+	[ "$(events open | jq -sc 'map(select(.path == "/etc/shadow")) | last | .fd')" = null ]
+	status_is '.events_not_seen | map(select(.kind == "open" and (.why | contains("failed_opens: no")))) | length == 1'
 }
 
 # is_told PORT: a connection to it is refused, and that is recorded

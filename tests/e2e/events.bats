@@ -288,6 +288,71 @@ told_of() {
 		{ jq -c "select($gone) | {pid, comm, exe, parents}" "$P/events"; false; }
 }
 
+# told_to FILTER: soon exactly one event is so
+told_to() {
+	for _ in $(seq 300); do
+		! jq -ec "select($1)" "$P/events" 2>/dev/null | grep -q . || break
+		sleep 0.1
+	done
+	one "$1"
+}
+
+@test "a sensitive file that is refused: to whom, why, by whatever way it is named; of others the descriptor" {
+	"$ZT_SEGMENT" events open --follow -o json >"$P/events" 2>"$P/said" 3>&- &
+	echo $! >"$P/watcher"
+	for _ in $(seq 300); do
+		cat /etc/shadow >/dev/null
+		[ ! -s "$P/events" ] || break
+		sleep 0.1
+	done
+	run -1 as_nobody cat /etc/shadow
+	told_to '.kind == "open" and .path == "/etc/shadow" and .error == "Permission denied" and .error_number == 13 and .uid == 65534 and .user == "nobody" and
+		.exe == "/usr/bin/cat" and .comm == "cat" and .pid > 1 and .fd == null and .cgroup == env.CG and (.parents | length > 0)'
+	as_nobody /usr/bin/python3 -c '
+import os, sys
+def refused(name, error, flags=os.O_RDONLY, dir_fd=None):
+    try:
+        os.open(name, flags, dir_fd=dir_fd)
+    except OSError as e:
+        assert e.errno == error, (name, e)
+        return
+    raise SystemExit(name)
+os.chdir("/etc")
+refused("shadow", 13)
+refused("ssl/.././/gshadow", 13)
+os.chdir("/usr/lib")
+refused("../../etc/./gshadow", 13)
+refused("/usr/../proc/self/../../home/zt/.ssh/id_none", 2)
+root = os.open("/", os.O_RDONLY)
+refused("home/zt/.ssh/id_none", 2, dir_fd=root)
+refused("/home/zt/.ssh/id_none", 2, os.O_RDONLY | os.O_DIRECTORY)
+refused("/etc/shadow", 17, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+refused("/home/zt/.ssh/id_\x1b[2J\n\"}", 2)
+# None of these is in the list.
+refused("/etc/shadow.none", 2)
+refused("/home/zt/.ssh/id_none/deeper", 2)
+refused("/home/zt/deeper/.ssh/id_one", 2)
+refused("/home/zt/.ssh/id_one.pub", 2)
+refused("/etc/none", 2)
+' 2>&1 || { cat "$P/said"; false; }
+	# The last word of this test: what came before it has been told.
+	run ! /usr/bin/python3 -c 'import os; os.chroot("/usr"); open("/etc/shadow")' # another file of that name
+	/usr/bin/python3 -c 'import os
+spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(40)]
+os.close(spare[20])
+assert os.open("/etc/shadow", os.O_RDONLY) == spare[20]'
+	told_to '.kind == "open" and .comm == "python3" and .path == "/etc/shadow" and .fd >= 20 and .error == null and .error_number == null'
+	stop
+	jq -c 'select(.comm == "python3" and .error != null) | [.path, .error_number]' "$P/events" >"$P/refused"
+	printf '%s\n' '["/etc/shadow",13]' '["/etc/gshadow",13]' '["/etc/gshadow",13]' '["/home/zt/.ssh/id_none",2]' '["/home/zt/.ssh/id_none",2]' \
+		'["/home/zt/.ssh/id_none",2]' '["/etc/shadow",17]' '["/home/zt/.ssh/id_\\x1b[2J\\x0a\"}",2]' >"$P/expected"
+	diff "$P/expected" "$P/refused"
+	run ! env LC_ALL=C grep -P '[\x00-\x08\x0b-\x1f\x7f]' "$P/events"
+	# Each is told once: as the program counts them.
+	[ "$(jq -c 'select(.comm == "cat" and .uid == 65534)' "$P/events" | wc -l)" = 1 ]
+	run ! jq -ec 'select(.error == null and .fd == null)' "$P/events"
+}
+
 @test "a process takes control of another: who, of whom; what this kernel cannot show is said" {
 	watch --kind exec,ptrace
 	# Again and again: an attach can come before the kernel tells of the program as started.

@@ -33,6 +33,7 @@ static void test_defaults(void **state)
 	assert_true(c.follow_policy);
 	assert_int_equal(c.refresh_every, 60 * ZT_USEC_PER_SEC);
 	assert_int_equal(c.clients, 16);
+	assert_true(c.failed_opens);
 	for (size_t i = 0; i < zt_n_config_keys; i++) { /* every default of the table is a value of its key */
 		char line[128];
 
@@ -60,6 +61,8 @@ static void test_values(void **state)
 	assert_false(c.follow_policy);
 	assert_int_equal(c.refresh_every, 0);
 	assert_int_equal(c.clients, 64);
+	assert_int_equal(parse("failed_opens: no", &c, &n), 0);
+	assert_false(c.failed_opens);
 	assert_int_equal(parse("follow_policy: no", &c, &n), 0);
 	assert_false(c.follow_policy);
 	assert_int_equal(parse("follow_policy: true", &c, &n), 0);

@@ -16,6 +16,7 @@ ECS = dict(line.split() for line in """
 ecs.version keyword
 message text
 error.message text
+error.code keyword
 event.action keyword
 event.category keyword[]
 event.dataset keyword
@@ -89,7 +90,7 @@ OBJECTS = {
     "kernel_driver": ("file! file", ""),
 }
 BASE = """time! long, class_uid! integer, category_uid! integer, activity_id! integer, activity_name string, type_uid! long, severity_id! integer, metadata! metadata,
-status_id integer, status_detail string, message string, count integer, duration long, unmapped unmapped, device device, actor actor,
+status_id integer, status_code string, status_detail string, message string, count integer, duration long, unmapped unmapped, device device, actor actor,
 action_id integer, disposition_id integer, disposition string, firewall_rule firewall_rule"""
 NETWORK = "connection_info network_connection_info, src_endpoint network_endpoint, dst_endpoint network_endpoint, traffic network_traffic"
 CLASSES = {  # more attributes, at least one of, activities
