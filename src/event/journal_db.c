@@ -79,8 +79,7 @@ static const char *const sql[ZT_STATEMENTS] = {
 	[ZT_SQL_FLOW_LIST] =
 		"SELECT key, minute, count, sent, received, first, last FROM flow WHERE minute >= ?1 AND minute <= ?2 "
 		"ORDER BY minute, key",
-	[ZT_SQL_FLOW_SUM] = "SELECT key, 0, sum(count), sum(sent), sum(received), min(minute * 60000000 + first), "
-			    "max(minute * 60000000 + last) FROM flow WHERE minute >= ?1 AND minute <= ?2 GROUP BY key",
+	[ZT_SQL_KEY_LIST] = "SELECT id, data FROM key WHERE +minute >= ?1 ORDER BY id",
 };
 
 int zt_journal_rc(struct zt_journal *j, int rc)

@@ -77,7 +77,7 @@ enum zt_statement {
 	ZT_SQL_FLOW_FIRST,
 	ZT_SQL_FLOW_OLD,
 	ZT_SQL_FLOW_LIST,
-	ZT_SQL_FLOW_SUM,
+	ZT_SQL_KEY_LIST,
 	ZT_STATEMENTS,
 };
 
@@ -161,3 +161,11 @@ void zt_flow_counts(const struct zt_journal *j, uint64_t *ret_entries, uint64_t 
 int zt_journal_keep(struct zt_journal *j, uint64_t need);
 uint64_t zt_journal_wal_bytes(const struct zt_journal *j);
 uint64_t zt_journal_wal_limit(const struct zt_journal *j); /* what is set aside for it */
+
+/* ---- journal_query.c, journal_sum.c: reading flows ---- */
+bool zt_journal_who_fits(const struct zt_journal_query *q, const struct zt_activity *a);
+int zt_journal_key_data(struct zt_journal *j, uint64_t key, struct zt_activity *ret); /* -ENOENT, -EBADMSG */
+void zt_journal_bind_minutes(sqlite3_stmt *s, const struct zt_journal_query *q);
+void zt_journal_take_flow(sqlite3_stmt *s, struct zt_journal_flow *f); /* a row of ZT_SQL_FLOW_LIST; all but who */
+int zt_journal_sums(struct zt_journal *j, const struct zt_journal_query *q,
+		    int (*fn)(const struct zt_journal_flow *f, void *arg), void *arg);

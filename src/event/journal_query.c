@@ -44,7 +44,7 @@ static bool has_text(const char *text, const struct zt_activity *a)
 	return false;
 }
 
-static bool who_fits(const struct zt_journal_query *q, const struct zt_activity *a)
+bool zt_journal_who_fits(const struct zt_journal_query *q, const struct zt_activity *a)
 {
 	if (q->has_uid && !(zt_activity_has(a, ZT_FIELD_uid) && a->uid == q->uid))
 		return false;
@@ -55,7 +55,7 @@ static bool who_fits(const struct zt_journal_query *q, const struct zt_activity 
 
 bool zt_journal_match(const struct zt_journal_query *q, const struct zt_activity *a)
 {
-	if (!time_and_kind(q, a->time, a->kind) || !who_fits(q, a))
+	if (!time_and_kind(q, a->time, a->kind) || !zt_journal_who_fits(q, a))
 		return false;
 	if (q->has_pid && !(zt_activity_has(a, ZT_FIELD_pid) && a->pid == q->pid))
 		return false;
@@ -337,7 +337,7 @@ struct known_key { /* unpacked, and whether it fits */
 	struct zt_activity who;
 };
 
-static int key_data(struct zt_journal *j, uint64_t key, struct zt_activity *ret)
+int zt_journal_key_data(struct zt_journal *j, uint64_t key, struct zt_activity *ret)
 {
 	int r = 0, rc;
 	sqlite3_stmt *s = zt_journal_sql(j, ZT_SQL_KEY_DATA, &r);
@@ -359,18 +359,18 @@ static int know(struct zt_journal *j, const struct zt_journal_query *q, uint64_t
 	if (k->key == key)
 		return 0;
 	k->key = 0;
-	r = key_data(j, key, &k->who);
+	r = zt_journal_key_data(j, key, &k->who);
 	if (r == -ENOENT || r == -EBADMSG) { /* zt_journal_check() tells of it */
 		k->fits = false;
 		r = 0;
 	} else if (!r) {
-		k->fits = who_fits(q, &k->who);
+		k->fits = zt_journal_who_fits(q, &k->who);
 	}
 	k->key = r ? 0 : key;
 	return r;
 }
 
-static void take_flow(sqlite3_stmt *s, struct zt_journal_flow *f)
+void zt_journal_take_flow(sqlite3_stmt *s, struct zt_journal_flow *f)
 {
 	uint64_t minute = (uint64_t)sqlite3_column_int64(s, 1) * ZT_MINUTE;
 
@@ -383,6 +383,12 @@ static void take_flow(sqlite3_stmt *s, struct zt_journal_flow *f)
 	f->last = minute + (uint64_t)sqlite3_column_int64(s, 6);
 }
 
+void zt_journal_bind_minutes(sqlite3_stmt *s, const struct zt_journal_query *q)
+{
+	bind(s, 1, q->since / ZT_MINUTE);
+	bind(s, 2, q->until ? q->until / ZT_MINUTE : INT64_MAX);
+}
+
 static int each_flow(struct zt_journal *j, const struct zt_journal_query *q, sqlite3_stmt *s, struct known_key *keys,
 		     int (*fn)(const struct zt_journal_flow *f, void *arg), void *arg)
 {
@@ -392,7 +398,7 @@ static int each_flow(struct zt_journal *j, const struct zt_journal_query *q, sql
 	while (!r && (rc = sqlite3_step(s)) == SQLITE_ROW) {
 		struct known_key *k;
 
-		take_flow(s, f);
+		zt_journal_take_flow(s, f);
 		k = &keys[f->key % KEYS];
 		r = know(j, q, f->key, k);
 		if (r || !k->fits)
@@ -404,18 +410,23 @@ static int each_flow(struct zt_journal *j, const struct zt_journal_query *q, sql
 	return r ?: zt_journal_rc(j, rc);
 }
 
-int zt_journal_flows(struct zt_journal *j, const struct zt_journal_query *q, bool sum,
-		     int (*fn)(const struct zt_journal_flow *f, void *arg), void *arg)
+static int each_minute(struct zt_journal *j, const struct zt_journal_query *q,
+		       int (*fn)(const struct zt_journal_flow *f, void *arg), void *arg)
 {
 	ZT_FREE struct known_key *keys = zt_new(struct known_key, KEYS);
 	int r = 0;
-	sqlite3_stmt *s = keys ? zt_journal_sql(j, sum ? ZT_SQL_FLOW_SUM : ZT_SQL_FLOW_LIST, &r) : NULL;
+	sqlite3_stmt *s = keys ? zt_journal_sql(j, ZT_SQL_FLOW_LIST, &r) : NULL;
 
 	if (!s)
 		return r ?: -ENOMEM;
-	bind(s, 1, q->since / ZT_MINUTE);
-	bind(s, 2, q->until ? q->until / ZT_MINUTE : INT64_MAX);
+	zt_journal_bind_minutes(s, q);
 	r = each_flow(j, q, s, keys, fn, arg);
 	(void)sqlite3_reset(s);
 	return r;
+}
+
+int zt_journal_flows(struct zt_journal *j, const struct zt_journal_query *q, bool sum,
+		     int (*fn)(const struct zt_journal_flow *f, void *arg), void *arg)
+{
+	return sum ? zt_journal_sums(j, q, fn, arg) : each_minute(j, q, fn, arg);
 }

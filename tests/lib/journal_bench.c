@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* journal-bench FILE N: appends N connections of 50 programs to 200 places to a new journal; prints how many a second of the clock and of the processor,
- * how many were lost, and the bytes that all of them take on the disk. */
+/* journal-bench FILE N [week]: appends N connections of 50 programs to 200 places to a new journal; prints how many a second of the clock and of the processor,
+ * how many were lost, and the bytes that all of them take on the disk. week: they happened in the last seven days, each program at most at the places that it likes most. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +9,31 @@
 
 #include "event/journal.h"
 
-static void connection(uint64_t i, struct zt_activity *a)
+#define WEEK (UINT64_C(7) * 24 * 3600 * ZT_USEC_PER_SEC)
+
+/* The same in every run. */
+static uint64_t mixed(uint64_t v)
+{
+	v = (v ^ v >> 31) * UINT64_C(0x9e3779b97f4a7c15);
+	v = (v ^ v >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
+	return v ^ v >> 32;
+}
+
+/* Of `places` the first ones most often. */
+static uint64_t liked(uint64_t i, uint64_t places)
+{
+	uint64_t u = mixed(i) & 0xffff;
+
+	return u * u * u * places >> 48;
+}
+
+static void connection(uint64_t i, uint64_t n, bool week, struct zt_activity *a)
 {
 	char text[64];
-	struct zt_addr addr = {.family = 4, .b = {10, 0, (uint8_t)(i % 10), (uint8_t)(i * 7 % 20)}};
+	uint64_t place = week ? liked(i, 200) : i % 10 * 20 + i * 7 % 20;
+	struct zt_addr addr = {.family = 4, .b = {10, 0, (uint8_t)(place / 20), (uint8_t)(place % 20)}};
 
-	zt_activity_init(a, ZT_ACTIVITY_CONNECT, zt_now());
+	zt_activity_init(a, ZT_ACTIVITY_CONNECT, week ? zt_now() - WEEK + i * (WEEK / n) : zt_now());
 	zt_activity_set(a, pid, (uint32_t)(1000 + i % 5000));
 	zt_activity_set(a, start, 100000 + i / 16);
 	zt_activity_set(a, uid, (uint32_t)(1000 + i % 5));
@@ -45,7 +64,8 @@ int main(int argc, char **argv)
 {
 	struct zt_journal *j = NULL;
 	struct zt_diags d = {0};
-	uint64_t n = argc == 3 ? strtoull(argv[2], NULL, 10) : 0, lost = 0;
+	bool week = argc == 4 && !strcmp(argv[3], "week");
+	uint64_t n = argc == 3 || week ? strtoull(argv[2], NULL, 10) : 0, lost = 0;
 	zt_usec began;
 	double cpu;
 	struct stat st;
@@ -59,7 +79,7 @@ int main(int argc, char **argv)
 	for (uint64_t i = 0; i < n; i++) {
 		struct zt_activity a;
 
-		connection(i, &a);
+		connection(i, n, week, &a);
 		lost += zt_journal_append(j, &a, NULL) < 0;
 	}
 	r = zt_journal_flush(j);
