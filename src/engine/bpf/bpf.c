@@ -26,7 +26,7 @@ static const struct gap gaps[] = {
 	{"a refusal to other hosts",
 	 "what comes in or passes through and is not allowed is dropped, also with block: reject: only senders here get an error"},
 	{"containers that are made anew under their old name",
-	 "they have another control group: zt-segment refresh, which zt-segmentd does at once"},
+	 "they have another control group: zt-segment refresh, which zt-segmentd does by itself"},
 };
 static const struct gap gaps_without_lsm[] = {
 	{"who connects to a Unix socket", "no other hook sees both ends"},
