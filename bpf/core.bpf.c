@@ -27,8 +27,24 @@
 
 /* ---- who receives ---- */
 #define FOUND 0x80000000u
-/* The label of who receives, with FOUND when there is somebody; ZT_LABEL_NONE when there is nobody. */
-#define RECEIVER(ctx, f, live_epoch)                     \
+#define SHARED 0x40000000u
+#define LABEL(to) ((to) & ~(FOUND | SHARED))
+
+/* Of a group that has one port (SO_REUSEPORT): which of them gets a packet hangs on its source port, which connect does not know yet. The pointer
+ * is read back from the stack as a number, which may be walked. */
+static __always_inline __u32 shares_port(struct bpf_sock *sk)
+{
+	struct sock *at = 0;
+	void *group = 0;
+
+	bpf_probe_read_kernel(&at, sizeof(at), &sk);
+	if (at)
+		bpf_core_read(&group, sizeof(group), &at->sk_reuseport_cb);
+	return group ? SHARED : 0;
+}
+
+/* The label of who receives, with FOUND when there is somebody and what more_of(its socket) adds; ZT_LABEL_NONE when there is nobody. */
+#define RECEIVER(ctx, f, live_epoch, more_of)            \
 	struct zt_bpf_sock *s;                           \
 	struct bpf_sock *sk;                             \
 	__u32 label = 0;                                 \
@@ -39,21 +55,24 @@
 	s = bpf_sk_storage_get(&socks, sk, 0, 0);        \
 	if (s && s->epoch[live_epoch & 1] == live_epoch) \
 		label = s->who[live_epoch & 1].label;    \
+	label |= more_of(sk);                            \
 	bpf_sk_release(sk);                              \
 	return label | FOUND
+
+#define no_more(sk) 0
 
 __noinline int receiver_of_call(struct bpf_sock_addr *ctx, const struct zt_bpf_flow *f, __u32 live_epoch)
 {
 	if (!f)
 		return 1;
-	RECEIVER(ctx, f, live_epoch);
+	RECEIVER(ctx, f, live_epoch, shares_port);
 }
 
 __noinline int receiver_of_packet(struct __sk_buff *ctx, const struct zt_bpf_flow *f, __u32 live_epoch)
 {
 	if (!f)
 		return 1;
-	RECEIVER(ctx, f, live_epoch);
+	RECEIVER(ctx, f, live_epoch, no_more);
 }
 
 /* ---- connect and sendmsg ---- */
@@ -86,11 +105,22 @@ static __always_inline void source_of(struct bpf_sock_addr *ctx, struct zt_bpf_f
 
 /* May the next packet to the same place go without a decision? Only while nothing else than the place decides: not who receives there
  * (a port changes hands), not the time. A connection begins with one packet, which follows at once. */
-static __always_inline __u32 how_long(__u32 flags, const struct zt_bpf_flow *f)
+static __always_inline __u32 how_long(__u32 flags, const struct zt_bpf_flow *f, __u32 to)
 {
 	__u32 timed = flags & ZT_BPF_HAS_GUARDS ? ZT_BPF_A_TIMED : 0;
 
+	if (to & SHARED)
+		return timed;
 	return timed | (f->proto == 6 || (!timed && !(flags & ZT_BPF_HAS_TO && f->lo)) ? ZT_BPF_A_LASTING : 0);
+}
+
+/* The packet goes without another decision, unless it may come to somebody else than was found. */
+static __always_inline void follow(struct zt_bpf_sock *s, __u32 to)
+{
+	if (to & SHARED)
+		s->ticket = 0;
+	else
+		ticket_give(s);
 }
 
 /* 1 go on, 0 refuse. Where the outcome depends on what is not known here (own address, source), egress decides. */
@@ -107,11 +137,11 @@ static __always_inline int judge_early(struct bpf_sock_addr *ctx, const struct l
 		certain = 0;
 	if (flags & ZT_BPF_HAS_TO)
 		to = receiver_of_call(ctx, f, l->epoch);
-	f->to = f->lo ? to & ~FOUND : 1;
+	f->to = f->lo ? LABEL(to) : 1;
 	sure = certain && !matters &&
 	       (f->lo || !(to & FOUND)); /* a control message may give the packet another source */
 	if (sure && remembered_call(s, l->epoch, f)) {
-		ticket_give(s);
+		follow(s, to);
 		return 1;
 	}
 	decide(f, &d, l->epoch);
@@ -120,8 +150,8 @@ static __always_inline int judge_early(struct bpf_sock_addr *ctx, const struct l
 			forget(s);
 			return 1;
 		}
-		remember(s, l->epoch, f, d.rule, how_long(flags, f));
-		ticket_give(s);
+		remember(s, l->epoch, f, d.rule, how_long(flags, f, to));
+		follow(s, to);
 		return 1;
 	}
 	forget(s);
@@ -130,7 +160,7 @@ static __always_inline int judge_early(struct bpf_sock_addr *ctx, const struct l
 	if (to & FOUND &&
 	    !f->lo) { /* an address of this host, or another's with a port that is served here too: refused as both */
 		f->lo = 1;
-		f->to = to & ~FOUND;
+		f->to = LABEL(to);
 		decide(f, &d, l->epoch);
 		if (!blocks(&d))
 			return 1;
@@ -320,7 +350,7 @@ static __always_inline int judge_established(struct __sk_buff *skb, const struct
 		f->from = 0;
 		f->owned = 0;
 	} else if (f->lo && l->cfg->flags & ZT_BPF_HAS_TO) {
-		f->to = receiver_of_packet(skb, f, l->epoch) & ~FOUND;
+		f->to = LABEL(receiver_of_packet(skb, f, l->epoch));
 	}
 	if (!judge_question(skb, l, s, f, &d))
 		return 0;
@@ -375,7 +405,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct live
 	if (goes_along(l, answer))
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	if (f->lo && l->cfg->flags & ZT_BPF_HAS_TO)
-		f->to = receiver_of_packet(skb, f, l->epoch) & ~FOUND;
+		f->to = LABEL(receiver_of_packet(skb, f, l->epoch));
 	if (known && !(a.how & ZT_BPF_A_TIMED) && a.to == f->to) {
 		note_sent(l, f);
 		return pass_by(l, a.rule, skb->len);

@@ -85,6 +85,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	__u32 sk_mark;
+	void *sk_reuseport_cb;
 };
 struct sockaddr_un {
 	unsigned short sun_family;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "bed.h"
+#include "bed_actor.h"
 
 struct attack {
 	const char *row;
@@ -42,6 +42,9 @@ static const struct attack attacks[] = {
 	{"3", BED_URING_SENDMSG_ZC, "10.99.0.2", true, NULL},
 	{"3", BED_URING_TCP, "10.99.0.2", true, NULL},
 	{"3", BED_URING_TCP, "127.0.0.1", true, NULL},
+	{"3", BED_URING_POLLED_UDP, "10.99.0.2", true, NULL},
+	{"3", BED_URING_POLLED_TCP, "10.99.0.2", true, NULL},
+	{"3", BED_URING_POLLED_TCP, "127.0.0.1", true, NULL},
 	{"4", BED_TCP_FASTOPEN, "10.99.0.2", true, NULL},
 	{"4", BED_TCP_FASTOPEN_CONNECT, "10.99.0.2", true, NULL},
 	{"5", BED_UDP_MARK, "10.99.0.2", true, NULL},
@@ -116,10 +119,22 @@ static bool may_lack(enum bed_method m)
 	       m == BED_UDPLITE;
 }
 
+/* Calls that the LSM layer refuses to whoever may not ask for an address by DHCP. */
+static bool opens_packets(enum bed_method m)
+{
+	return m >= BED_PACKET && m <= BED_XDP_ZEROCOPY;
+}
+
+static void publish(const struct bed_column *c, const struct attack *a, const char *result)
+{
+	bed_publish("attacks", a->row, bed_method_name(a->method), a->dst, c->label, result);
+}
+
 static void try_attack(struct bed *b, const struct bed_column *c, const struct attack *a)
 {
 	struct bed_send s = {.method = a->method, .uid = BED_ALLOWED, .gid = BED_ALLOWED, .dst = a->dst, .port = 7777};
-	bool control = !a->control, leak = true, gap = a->gap && bed_says_not_covered(c->engine, a->gap);
+	bool control = !a->control, leak = true, refused = c->lsm && opens_packets(a->method);
+	bool gap = !refused && a->gap && bed_says_not_covered(c->engine, a->gap);
 	const char *name = bed_method_name(a->method);
 	int r = a->control ? bed_arrives(b, &s, &control) : 0;
 	char what[128];
@@ -127,45 +142,60 @@ static void try_attack(struct bed *b, const struct bed_column *c, const struct a
 	(void)snprintf(what, sizeof(what), "%s: row %s, %s to %s", c->label, a->row, name, a->dst);
 	s.uid = s.gid = BED_DENIED;
 	r = r ? r : bed_arrives(b, &s, &leak);
+	if (refused) {
+		bed_ok(b, r == -EPERM, "%s: refused (EPERM)", what);
+		publish(c, a, r == -EPERM ? "refused (EPERM)" : "WRONG");
+		return;
+	}
 	if (r == -EPERM && (a->method == BED_XDP_COPY || a->method == BED_XDP_ZEROCOPY))
 		r = leak = false; /* the ring to send by was refused: root may have it elsewhere */
 	if (r < 0) {		  /* asserted too: a kernel that has it needs the row to be looked at */
 		bed_ok(b, may_lack(a->method), "%s: not in this kernel (%s)", what, strerror(-r));
-		bed_publish("attacks", a->row, name, a->dst, c->label, "not in this kernel");
+		publish(c, a, "not in this kernel");
 		return;
 	}
 	bed_ok(b, control && leak == gap, "%s: %s%s%s", what, leak ? "LEAKS" : "blocked",
 	       gap ? ", status names it" : "", control ? "" : ", and the allowed user is blocked too");
-	bed_publish("attacks", a->row, name, a->dst, c->label,
-		    leak && gap ? "LEAKS, status says so"
-		    : leak	? "LEAKS"
-				: "blocked");
+	publish(c, a, leak && gap ? "LEAKS, status says so" : leak ? "LEAKS" : "blocked");
 }
 
 /* Row 2: a frame written raw to lo; what counts is whether a local server gets it. From 127.0.0.1 the kernel takes none that it did not send. */
 static void raw_loopback(struct bed *b, const struct bed_column *c, const char *dst, bool gap)
 {
+	const struct attack a = {"2", BED_PACKET_LO, dst, false, NULL};
 	struct bed_send s = {.method = BED_PACKET_LO, .uid = BED_DENIED, .gid = BED_DENIED, .dst = dst, .port = 7010};
 	bool leak = true;
-	int r = bed_arrives(b, &s, &leak);
+	int r;
 
+	if (c->lsm) {
+		try_attack(b, c, &a);
+		return;
+	}
+	r = bed_arrives(b, &s, &leak);
 	bed_ok(b, !r && leak == gap, "%s: row 2, frame written to lo for %s: %s", c->label, dst,
 	       leak ? "LEAKS" : "blocked");
-	bed_publish("attacks", "2", bed_method_name(BED_PACKET_LO), dst, c->label,
-		    leak && gap ? "LEAKS, status says so"
-		    : leak	? "LEAKS"
-				: "blocked");
+	publish(c, &a, leak && gap ? "LEAKS, status says so" : leak ? "LEAKS" : "blocked");
 }
 
-/* Row 27: no netfilter hook sees vsock; what is left is to say so. */
+/* Row 27: no netfilter hook sees vsock; what is left without the LSM layer is to say so. */
 static void vsock(struct bed *b, const struct bed_column *c)
 {
-	bed_ok(b, bed_says_not_covered(c->engine, "vsock"), "%s: row 27, status says that vsock is not covered",
-	       c->label);
+	struct bed_send s = {.uid = BED_DENIED, .gid = BED_DENIED};
+	bool named = bed_says_not_covered(c->engine, "vsock"), refused = false;
+
+	if (c->lsm) {
+		ZT_CLOSE int fd = bed_socket_as(&s, AF_VSOCK, SOCK_STREAM, 0);
+
+		refused = fd == -EPERM;
+	}
+	bed_ok(b, named != c->lsm && refused == c->lsm,
+	       "%s: row 27, vsock is refused, or status says that it is not covered", c->label);
 	bed_ok(b, bed_says_not_covered(c->engine, "Unix"), "%s: row 28, status says that Unix sockets are not covered",
 	       c->label);
-	bed_publish("attacks", "27", "vsock", "any", c->label, "not covered, status says so");
-	bed_publish("attacks", "28", "Unix sockets as relay", "any", c->label, "not covered, status says so");
+	bed_publish("attacks", "27", "vsock", "any", c->label,
+		    refused ? "refused (EPERM)" : "not covered, status says so");
+	bed_publish("attacks", "28", "Unix sockets as relay", "any", c->label,
+		    c->lsm ? "not covered where no rule names them, status says so" : "not covered, status says so");
 }
 
 static void run_column(struct bed *b, const struct bed_column *c)
@@ -221,7 +251,4 @@ static void test(struct bed *b)
 		bed_each_column(b, run_column);
 }
 
-int main(void)
-{
-	return bed_main("ztadv", test);
-}
+BED_MAIN(adversarial, test)

@@ -14,10 +14,11 @@
 #include <sys/wait.h>
 
 #include "base/mem.h"
-#include "bed.h"
+#include "bed_actor.h"
 
 #define MAKER "identity of the maker (documented)"
 #define SENDER "identity of the sender"
+#define REFUSED "refused: not passed to another identity"
 
 static void act_as(uint32_t user)
 {
@@ -193,46 +194,57 @@ static int take_over(int sock)
 	return fd;
 }
 
-/* A child that is `user` for good gets fd over a Unix socket and sends with it; connects first where port is given. */
-static void send_as(uint32_t user, int fd, uint16_t port)
+/* A child that is `user` for good gets fd over a Unix socket, or has inherited it, and sends with it; connects first where port is given. Whether
+ * it got it. */
+static bool send_as(uint32_t user, int fd, uint16_t port, bool inherits)
 {
-	int pair[2], status;
+	int pair[2], status = -1;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return;
+		return false;
 	(void)fflush(stdout);
 	pid = fork();
 	if (!pid) {
 		bool connected;
 		int got;
 
-		(void)close(fd); /* only what is handed over counts */
-		got = become(user, user) ? take_over(pair[1]) : -1;
+		if (!inherits)
+			(void)close(fd); /* only what is handed over counts */
+		got = !become(user, user) ? -1 : inherits ? fd : take_over(pair[1]);
 		if (got >= 0 && (!port || (to_peer_as(user, got, 0, port, &connected) && connected)))
 			(void)send(got, "h", 1, MSG_NOSIGNAL);
-		_exit(0);
+		_exit(got < 0);
 	}
-	(void)hand_over(pair[0], fd);
+	if (!inherits)
+		(void)hand_over(pair[0], fd);
 	(void)waitpid(pid, &status, 0);
 	(void)close(pair[0]);
 	(void)close(pair[1]);
+	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 
 enum handed { UDP_UNCONNECTED, UDP_CONNECTED, TCP_UNCONNECTED, TCP_CONNECTED, N_HANDED };
 static const char *const handed_names[] = {"UDP socket", "connected UDP socket", "TCP socket", "TCP connection"};
 
-/* Row 13: made by one user, used by another. */
-static bool handed_arrives(struct bed *b, enum handed kind, uint32_t maker, uint32_t user, bool *ret_arrived)
+struct handing {
+	enum handed kind;
+	uint32_t maker, user;
+	bool inherited; /* by a child, not over a Unix socket */
+};
+
+/* Row 13: made by one user, used by another. False: it could not be tried, or was passed where it must not be. */
+static bool handed_arrives(struct bed *b, const struct bed_column *c, const struct handing *h, bool *ret_arrived)
 {
 	static uint16_t port = 7100;
-	bool tcp = kind >= TCP_UNCONNECTED, connected = kind == UDP_CONNECTED || kind == TCP_CONNECTED, ok = true;
+	bool tcp = h->kind >= TCP_UNCONNECTED, connected = h->kind == UDP_CONNECTED || h->kind == TCP_CONNECTED,
+	     ok = true;
 	int type = tcp ? SOCK_STREAM : SOCK_DGRAM;
-	ZT_CLOSE int server = peer_socket(b, type, ++port), fd = made_by(maker, maker, type), conn = -1;
+	ZT_CLOSE int server = peer_socket(b, type, ++port), fd = made_by(h->maker, h->maker, type), conn = -1;
 
 	if (connected)
 		ok = to_peer(fd, 0, port);
-	send_as(user, fd, connected ? 0 : port);
+	ok = send_as(h->user, fd, connected ? 0 : port, h->inherited) == (h->inherited || !c->lsm) && ok;
 	if (tcp) {
 		conn = accept4(server, NULL, NULL, SOCK_CLOEXEC);
 		*ret_arrived = conn >= 0 && !wait_for(conn, 200) && heard(conn, 'h');
@@ -245,24 +257,30 @@ static bool handed_arrives(struct bed *b, enum handed kind, uint32_t maker, uint
 static void handed_over(struct bed *b, const struct bed_column *c)
 {
 	for (int kind = 0; kind < N_HANDED; kind++) {
+		struct handing from_allowed = {.kind = (enum handed)kind, .maker = BED_ALLOWED, .user = BED_DENIED};
+		struct handing from_denied = {.kind = (enum handed)kind, .maker = BED_DENIED, .user = BED_ALLOWED};
 		bool connected = kind == UDP_CONNECTED || kind == TCP_CONNECTED, judged = c->by_sender && !connected;
 		bool by_allowed = false, by_denied = true, ok;
 		char what[96];
 
-		ok = handed_arrives(b, (enum handed)kind, BED_ALLOWED, BED_DENIED, &by_allowed);
+		ok = handed_arrives(b, c, &from_allowed, &by_allowed);
 		(void)snprintf(what, sizeof(what), "%s of an allowed user, used by a denied one", handed_names[kind]);
-		outcome(b, c, "13", what, ok && by_allowed != judged,
-			judged		? "blocked: " SENDER
+		outcome(b, c, "13", what, ok && by_allowed == (!judged && !c->lsm),
+			c->lsm		? REFUSED
+			: judged	? "blocked: " SENDER
 			: !c->by_sender ? MAKER
 					: "identity of who connected it, status says so");
 		if (connected)
 			continue; /* a denied user has none that is connected */
-		ok = handed_arrives(b, (enum handed)kind, BED_DENIED, BED_ALLOWED, &by_denied);
+		ok = handed_arrives(b, c, &from_denied, &by_denied);
 		(void)snprintf(what, sizeof(what), "%s of a denied user, used by an allowed one", handed_names[kind]);
-		outcome(b, c, "13", what, ok && by_denied == judged, judged ? "passes: " SENDER : "blocked: " MAKER);
+		outcome(b, c, "13", what, ok && by_denied == (judged && !c->lsm),
+			c->lsm	 ? REFUSED
+			: judged ? "passes: " SENDER
+				 : "blocked: " MAKER);
 	}
-	bed_ok(b, bed_says_not_covered(c->engine, "handed over"),
-	       "%s: row 13, status says that sockets handed over are not covered", c->label);
+	bed_ok(b, bed_says_not_covered(c->engine, "handed over") != c->lsm,
+	       "%s: row 13, status says whether sockets handed over are covered", c->label);
 }
 
 /* Row 14: taking a socket out of another process: by the same user and group it goes, and is the same principal; else the kernel refuses. */
@@ -346,11 +364,12 @@ static void late_setuid(struct bed *b, const struct bed_column *c)
 				.setuid_late = true,
 				.dst = "10.99.0.2",
 				.port = 7777};
+	struct handing made = {.kind = UDP_UNCONNECTED, .maker = BED_ALLOWED, .user = BED_DENIED, .inherited = true};
 	bool arrived = true, ok = bed_arrives(b, &root, &arrived) == 0;
 
 	outcome(b, c, "17", "made by root, then setuid to an allowed user", ok && arrived == c->by_sender,
 		c->by_sender ? "passes: " SENDER : "blocked: " MAKER);
-	ok = handed_arrives(b, UDP_UNCONNECTED, BED_ALLOWED, BED_DENIED, &arrived);
+	ok = handed_arrives(b, c, &made, &arrived);
 	outcome(b, c, "17", "made by an allowed user, then setuid to a denied one", ok && arrived != c->by_sender,
 		c->by_sender ? "blocked: " SENDER : MAKER);
 }
@@ -427,7 +446,4 @@ static void test(struct bed *b)
 	bed_each_column(b, run_column);
 }
 
-int main(void)
-{
-	return bed_main("ztident", test);
-}
+BED_MAIN(identity, test)

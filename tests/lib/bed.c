@@ -304,37 +304,46 @@ static bool wanted(const struct bed_column *c)
 	return !only || !strcmp(only, c->label);
 }
 
+static bool names(const struct zt_caps *caps, const char *word)
+{
+	for (size_t i = 0; i < caps->n_gaps; i++)
+		if (strcasestr(caps->gaps[i].what, word))
+			return true;
+	return false;
+}
+
+static void run_column(struct bed *b, struct bed_column c, void (*test)(struct bed *b, const struct bed_column *c))
+{
+	ZT_CLEANUP(zt_caps_done) struct zt_caps caps = {0};
+
+	if (c.variant)
+		(void)setenv("ZT_IPTABLES_VARIANT", c.variant, 1);
+	if (c.engine->probe("default", &caps) < 0 || !caps.usable) {
+		bed_skip(b, c.label, caps.why_not ? caps.why_not : "the engine cannot be used here");
+	} else if (c.cgroup_wide && !(b->has_cgroup && b->has_bpffs)) {
+		bed_skip(b, c.label, "no cgroup2 tree or no bpf file system can be made here");
+	} else {
+		c.lsm = c.cgroup_wide && !names(&caps, "LSM layer");
+		c.label = c.lsm ? "bpf+LSM" : c.label;
+		test(b, &c);
+	}
+	if (!getenv("ZT_STAY")) /* loading is slow where a processor is emulated */
+		(void)c.engine->flush("default", NULL);
+}
+
 void bed_each_column(struct bed *b, void (*test)(struct bed *b, const struct bed_column *c))
 {
 	zt_engine_cgroup(b->top);
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(columns); i++) {
-		const struct bed_column *c = &columns[i];
-		ZT_CLEANUP(zt_caps_done) struct zt_caps caps = {0};
-
-		if (!wanted(c))
-			continue;
-		if (c->variant)
-			(void)setenv("ZT_IPTABLES_VARIANT", c->variant, 1);
-		if (c->engine->probe("default", &caps) < 0 || !caps.usable)
-			bed_skip(b, c->label, caps.why_not ? caps.why_not : "the engine cannot be used here");
-		else if (c->cgroup_wide && !(b->has_cgroup && b->has_bpffs))
-			bed_skip(b, c->label, "no cgroup2 tree or no bpf file system can be made here");
-		else
-			test(b, c);
-		(void)c->engine->flush("default", NULL);
-	}
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(columns); i++)
+		if (wanted(&columns[i]))
+			run_column(b, columns[i], test);
 }
 
 bool bed_says_not_covered(const struct zt_engine *e, const char *word)
 {
 	ZT_CLEANUP(zt_caps_done) struct zt_caps caps = {0};
 
-	if (e->probe("default", &caps) < 0)
-		return false;
-	for (size_t i = 0; i < caps.n_gaps; i++)
-		if (strcasestr(caps.gaps[i].what, word))
-			return true;
-	return false;
+	return e->probe("default", &caps) == 0 && names(&caps, word);
 }
 
 /* ---- marks and targets ---- */

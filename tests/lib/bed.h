@@ -44,6 +44,22 @@ int bed_open(struct bed *b, const char *name); /* enters A; -EPERM without root 
 void bed_close(struct bed *b);
 /* The main function of a bed program: opens, runs, closes, prints the plan; the exit code. */
 int bed_main(const char *name, void (*test)(struct bed *b));
+/* The main function, or in a program of several of them (BED_PARTS) one of its parts. */
+#ifdef BED_PARTS
+#define BED_MAIN(name, test)                 \
+	void bed_part_##name(struct bed *b); \
+	void bed_part_##name(struct bed *b)  \
+	{                                    \
+		test(b);                     \
+	}
+#else
+#define BED_MAIN(name, test)                  \
+	int main(int argc, char **argv)       \
+	{                                     \
+		bed_actor_main(argc, argv);   \
+		return bed_main(#name, test); \
+	}
+#endif
 void bed_ok(struct bed *b, bool ok, const char *fmt, ...) ZT_PRINTF(3, 4);
 void bed_skip(struct bed *b, const char *what, const char *why);
 int bed_sh(const char *fmt, ...)
@@ -59,9 +75,10 @@ struct bed_column {
 	const char *variant; /* of the iptables programs */
 	bool cgroup_wide;    /* it attaches to the cgroup of the test, and does without netfilter */
 	bool by_sender;	     /* who connects or sends is judged, not who made the socket */
+	bool lsm;	     /* with the LSM layer of the kernel: a column of its own, bpf+LSM */
 };
 /* Runs test once a column; skips those whose programs are not installed. Each starts and ends with nothing of ours in A. ZT_COLUMN=LABEL: that
- * column only. */
+ * column only; ZT_STAY besides: what it loaded stays, and is what the next test in this process begins with. */
 void bed_each_column(struct bed *b, void (*test)(struct bed *b, const struct bed_column *c));
 /* One line for docs/coverage.md, into the file that ZT_COVERAGE names. */
 void bed_publish(const char *table, const char *row, const char *what, const char *to, const char *column,
@@ -129,6 +146,8 @@ enum bed_method {
 	BED_URING_SEND_ZC,
 	BED_URING_SENDMSG_ZC,
 	BED_URING_TCP,
+	BED_URING_POLLED_UDP,
+	BED_URING_POLLED_TCP,
 	BED_N_METHODS,
 };
 const char *bed_method_name(enum bed_method m);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -87,6 +88,16 @@ static int actor_connect(int fd, const struct bed_target *t)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -errno : -err;
 }
 
+static int send_segments(int fd, uint32_t number, const struct bed_target *t)
+{
+	uint32_t four[4] = {number, number, number, number};
+	int size = sizeof(number);
+
+	if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size)) < 0)
+		return -errno;
+	return sendto(fd, four, sizeof(four), 0, &t->a.sa, t->len) < 0 ? -errno : 0;
+}
+
 static int actor_send(const struct order *o)
 {
 	bool tcp = o->deed == BED_DO_TCP;
@@ -96,21 +107,26 @@ static int actor_send(const struct order *o)
 
 	if (r || fd < 0)
 		return r ? r : -errno;
+	if (o->deed == BED_DO_SEGMENTS)
+		return send_segments(fd, o->arg, &t);
 	if (!tcp)
 		return sendto(fd, &o->arg, sizeof(o->arg), 0, &t.a.sa, t.len) < 0 ? -errno : 0;
 	r = actor_connect(fd, &t);
 	return r ? r : send(fd, &o->arg, sizeof(o->arg), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-static int bound(int family, int type, uint16_t port, bool only)
+static int bound(int family, int type, uint16_t port, uint32_t how)
 {
 	struct sockaddr_in6 any = {.sin6_family = (sa_family_t)family, .sin6_port = htons(port)};
 	ZT_CLOSE int fd = socket(family, type | SOCK_NONBLOCK, 0);
-	int one = 1, v6only = only;
+	int one = 1, v6only = how & BED_SERVE_SPLIT;
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	(void)setsockopt(fd, SOL_SOCKET, how & BED_SERVE_SHARED ? SO_REUSEPORT : SO_REUSEADDR, &one, sizeof(one));
+	if (how & BED_SERVE_TOGETHER && type == SOCK_DGRAM &&
+	    setsockopt(fd, IPPROTO_UDP, UDP_GRO, &one, sizeof(one)) < 0)
+		return -errno;
 	if (family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
 	if (bind(fd, (struct sockaddr *)&any, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(any)) < 0 ||
@@ -128,14 +144,15 @@ static int actor_watch(struct actor *a, int fd, bool listens)
 	return 0;
 }
 
-static int actor_serve(struct actor *a, uint16_t port, bool split)
+static int actor_serve(struct actor *a, uint16_t port, uint32_t how)
 {
 	int r = 0;
 
+	a->denied = how & BED_SERVE_DENIED;
 	for (int tcp = 0; !r && tcp < 2; tcp++) {
-		r = actor_watch(a, bound(AF_INET6, tcp ? SOCK_STREAM : SOCK_DGRAM, port, split), tcp);
-		if (!r && split)
-			r = actor_watch(a, bound(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, port, false), tcp);
+		r = actor_watch(a, bound(AF_INET6, tcp ? SOCK_STREAM : SOCK_DGRAM, port, how), tcp);
+		if (!r && how & BED_SERVE_SPLIT)
+			r = actor_watch(a, bound(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, port, how), tcp);
 	}
 	return r;
 }
@@ -180,7 +197,7 @@ static int actor_use(struct actor *a, const struct order *o)
 static int actor_listen(struct actor *a, uint16_t port)
 {
 	zt_closep(&a->held);
-	a->held = bound(AF_INET6, SOCK_STREAM, port, false);
+	a->held = bound(AF_INET6, SOCK_STREAM, port, 0);
 	return a->held < 0 ? a->held : 0;
 }
 
@@ -321,11 +338,11 @@ static int obey(struct actor *a, const struct order *o, int passed)
 {
 	switch ((enum bed_deed)o->deed) {
 	case BED_DO_UDP:
+	case BED_DO_SEGMENTS:
 	case BED_DO_TCP:
 		return actor_send(o);
 	case BED_DO_SERVE:
-		a->denied = o->arg == BED_MARKS_DENIED;
-		return actor_serve(a, o->port, o->arg == 1);
+		return actor_serve(a, o->port, o->arg);
 	case BED_DO_TAKE_OVER:
 		return actor_take_over(a, o);
 	case BED_DO_HOLD:
@@ -365,12 +382,12 @@ static void answer_order(struct actor *a)
 	if (receive_with(a->control, &o, sizeof(o), &passed) < 0)
 		_exit(0);	     /* the test is over */
 	if (o.deed == BED_N_DEEDS) { /* bed_give, the one or the other side of it */
-		give = passed < 0 ? a->held : -1;
+		give = o.arg ? -1 : a->held;
+		r = o.arg && passed < 0 ? -EBADF : 0;
 		if (passed >= 0) {
 			zt_closep(&a->held);
 			a->held = passed;
 		}
-		r = 0;
 	} else {
 		r = obey(a, &o, passed);
 	}
@@ -572,6 +589,7 @@ int bed_give(struct bed_actor *from, struct bed_actor *to)
 
 	if (r || fd < 0)
 		return r ? r : -EBADF;
+	o.arg = 1;
 	return order_with(to, &o, fd, NULL);
 }
 

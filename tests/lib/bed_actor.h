@@ -22,9 +22,10 @@ struct bed_role {
 };
 
 enum bed_deed {
-	BED_DO_UDP, /* a datagram with number arg to text:port */
-	BED_DO_TCP, /* a connection that carries it */
-	BED_DO_SERVE, /* listens for both at port; arg 0: one socket for both families, 1: one each, 2: see BED_MARKS_DENIED */
+	BED_DO_UDP,	 /* a datagram with number arg to text:port */
+	BED_DO_SEGMENTS, /* four datagrams in one call (GSO) */
+	BED_DO_TCP,	 /* a connection that carries it */
+	BED_DO_SERVE,	 /* listens for both at port; arg: BED_SERVE_… */
 	BED_DO_TAKE_OVER, /* binds a socket of type arg to text:port besides whoever has the port; whatever comes is BED_DENIED_NUMBER */
 	BED_DO_HOLD,   /* makes a socket, arg SOCK_DGRAM or SOCK_STREAM, connects it where there is a port */
 	BED_DO_USE,    /* sends number arg on the socket that is held, connects it first where there is a port */
@@ -52,8 +53,15 @@ int bed_actor_start(struct bed *b, const struct bed_role *role, struct bed_actor
 void bed_actor_stop(struct bed_actor *a);
 /* 0 or -errno of what the actor did; -ETIMEDOUT: it does not answer. */
 int bed_order(struct bed_actor *a, enum bed_deed deed, const char *text, uint16_t port, uint32_t arg);
-int bed_give(struct bed_actor *from, struct bed_actor *to); /* passes what one holds to the other to hold */
-enum { BED_DENIED_NUMBER = 69999, BED_MARKS_DENIED = 2 };   /* BED_DO_SERVE with arg 2: whatever comes is that number */
+/* Passes what one holds to the other to hold, by way of this process. -EBADF: it did not arrive at the one or the other. */
+int bed_give(struct bed_actor *from, struct bed_actor *to);
+enum { BED_DENIED_NUMBER = 69999 };
+enum {
+	BED_SERVE_SPLIT = 1,	/* a socket a family, not one for both */
+	BED_SERVE_DENIED = 2,	/* whatever comes is BED_DENIED_NUMBER */
+	BED_SERVE_SHARED = 4,	/* SO_REUSEPORT */
+	BED_SERVE_TOGETHER = 8, /* UDP_GRO: segments are taken in one piece */
+};
 void bed_unsee(uint32_t number);
 int bed_listener(uint16_t port); /* of this process, for both families, not close-on-exec */
 void bed_settle(unsigned msec);	 /* all actors take in what has come, until nothing came for so long */

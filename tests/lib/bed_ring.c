@@ -45,9 +45,10 @@ static void *map_ring(int fd, size_t len, uint64_t at)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static int uring_open(struct uring *u)
+/* polled: a thread of the kernel takes the requests, with the rights of who made the ring. */
+static int uring_open(struct uring *u, bool polled)
 {
-	*u = (struct uring){.fd = -1};
+	*u = (struct uring){.fd = -1, .p.flags = polled ? IORING_SETUP_SQPOLL : 0, .p.sq_thread_idle = 1};
 	u->fd = (int)syscall(SYS_io_uring_setup, 8, &u->p);
 	if (u->fd < 0)
 		return -errno;
@@ -65,13 +66,13 @@ static int uring_do(struct uring *u, const struct io_uring_sqe *sqe)
 	uint32_t *tail = (uint32_t *)(u->sq + u->p.sq_off.tail), mask = *(uint32_t *)(u->sq + u->p.sq_off.ring_mask);
 	uint32_t *head = (uint32_t *)(u->cq + u->p.cq_off.head), cmask = *(uint32_t *)(u->cq + u->p.cq_off.ring_mask);
 	struct io_uring_cqe *cqe = (struct io_uring_cqe *)(u->cq + u->p.cq_off.cqes) + (*head & cmask);
-	uint32_t slot = *tail & mask;
+	uint32_t slot = *tail & mask, wake = u->p.flags & IORING_SETUP_SQPOLL ? IORING_ENTER_SQ_WAKEUP : 0;
 	int result;
 
 	u->sqes[slot] = *sqe;
 	((uint32_t *)(u->sq + u->p.sq_off.array))[slot] = slot;
 	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, u->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0)
+	if (syscall(SYS_io_uring_enter, u->fd, 1, 1, IORING_ENTER_GETEVENTS | wake, NULL, 0) < 0)
 		return -errno;
 	if (__atomic_load_n((uint32_t *)(u->cq + u->p.cq_off.tail), __ATOMIC_ACQUIRE) == *head)
 		return -EIO;
@@ -128,9 +129,9 @@ static int send_uring(const struct bed_send *s, const struct bed_target *t, uint
 {
 	ZT_CLEANUP(uring_done) struct uring u = {.fd = -1};
 	struct bed_mark m = bed_mark(id);
-	bool tcp = s->method == BED_URING_TCP;
+	bool tcp = s->method == BED_URING_TCP || s->method == BED_URING_POLLED_TCP;
 	struct io_uring_sqe connecting;
-	int r = uring_open(&u);
+	int r = uring_open(&u, s->method >= BED_URING_POLLED_UDP);
 	ZT_CLOSE int fd = r < 0 ? -1
 				: uring_socket(&u, s, t->family, tcp ? SOCK_STREAM | SOCK_NONBLOCK : SOCK_DGRAM,
 					       s->method == BED_URING_UDP_ASYNC ? IOSQE_ASYNC : 0);

@@ -74,6 +74,8 @@ static const char *const names[] = {
 	"io_uring SEND_ZC: udp",
 	"io_uring SENDMSG_ZC: udp",
 	"io_uring socket, connect: tcp",
+	"io_uring by the kernel's own thread (SQPOLL): udp",
+	"io_uring by the kernel's own thread (SQPOLL): tcp",
 };
 _Static_assert(ZT_ARRAY_SIZE(names) == BED_N_METHODS, "one name a method");
 
@@ -393,6 +395,8 @@ static int send_by_method(const struct bed_send *s, uint32_t id)
 	case BED_URING_SEND_ZC:
 	case BED_URING_SENDMSG_ZC:
 	case BED_URING_TCP:
+	case BED_URING_POLLED_UDP:
+	case BED_URING_POLLED_TCP:
 		return bed_ring_send(s, &t, id);
 	default:
 		return s->method >= BED_DCCP && s->method <= BED_TCP_AGAIN ? bed_odd_send(s, &t, id)
