@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The maps of the bpf engine, found as it finds them itself (through the pinned links) and read and written with bpftool, for tests that break
+"""The maps of the bpf engine, and those of the labels of the nft engine, found as it finds them itself (through the pinned links) and read and written with bpftool, for tests that break
 them."""
 import atexit
 import functools
@@ -43,7 +43,7 @@ class Maps:
         """folder: of the pins; the only one of this mount namespace where none is named."""
         self.folder = folder or next(d for d in glob.glob("/sys/fs/bpf/zt-segment/*") if not d.endswith("+new"))
         self.ids = {}
-        for heart in HEARTS:
+        for heart in os.listdir(self.folder) if self.folder.endswith("+mark") else HEARTS:
             self.take(os.path.join(self.folder, heart))
         self.epoch = struct.unpack("<I", raw(self.lookup(self.ids["epoch"], struct.pack("<I", 0))["value"]))[0]
         self.slot = self.epoch & 1
