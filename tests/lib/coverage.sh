@@ -67,8 +67,9 @@ document() {
 		Sender with CAP_NET_RAW and CAP_NET_ADMIN where that helps it. A row that leaks is one that `zt-segment status` names as not covered.
 		OpenSnitch, from Debian's package, is there to compare: default deny, unknown programs intercepted, one rule that allows a user, proc
 		monitor; run by hand with tests/adversarial/opensnitch.sh and not repeated by the tests. Rows it was not tried on say "not run".
-		bpf+LSM is the bpf engine with its LSM layer, on Debian's 6.12 in a virtual machine: tried was what the layer adds (tests/vm/lsm,
-		held to these rows by tests/e2e/vm.test).
+		bpf+LSM is the bpf engine with its LSM layer, on Debian's 6.12 in a virtual machine, whose kernel has SCTP, DCCP and L2TP too: the
+		same programs as the other columns (tests/vm/attacks) and what the layer adds (tests/vm/lsm), held to these rows by
+		tests/e2e/vm.test. Not run there: what the layer has no part in, and row 19, whose race is none on an emulated processor.
 
 	TEXT
 	table attacks 1
