@@ -72,6 +72,30 @@ static int note_cgroups(struct zt_drift *d)
 	return r;
 }
 
+/* A rule of a user by name means the number that the name had when it was applied, which may be somebody else's by now. The texts of rules by
+ * number begin with "uid". */
+static int note_users(struct zt_drift *d)
+{
+	int r = 0;
+
+	for (size_t i = 0; d->expected && !r && i < d->expected->n_rules; i++) {
+		const struct zt_rule *rule = &d->expected->rules[i];
+		const struct zt_u32_ranges *uid = &rule->match.uid;
+		uint32_t now = 0;
+		int found;
+
+		if (rule->part || !rule->from_text || strpbrk(rule->from_text, " ,@*") || uid->n != 1 ||
+		    uid->v[0].lo != uid->v[0].hi)
+			continue;
+		found = zt_user_lookup(rule->from_text, &now);
+		if (found == -ENOENT || (!found && now != uid->v[0].lo))
+			r = note(d, zt_asprintf("user %s %s: rule %s still means uid %u, whoever has it; %s",
+						rule->from_text, found ? "is gone" : "has another number", rule->id,
+						uid->v[0].lo, found ? "change the policy" : "run zt-segment refresh"));
+	}
+	return r;
+}
+
 static int raise_now(const struct zt_apply_ctx *c, struct zt_drift *d)
 {
 	struct zt_diags findings = {0};
@@ -124,7 +148,7 @@ int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt
 		r = zt_ruleset_diff(x.expected, x.actual, &x.diff);
 		x.drifted = x.drifted || !zt_diff_empty(&x.diff);
 	}
-	r = r ?: note_cgroups(&x);
+	r = r ?: note_cgroups(&x) ?: note_users(&x);
 	if (x.drifted)
 		x.culprit = zt_culprit_read(c);
 	if (r < 0)

@@ -98,14 +98,19 @@ int zt_cmd_refresh(struct zt_cli *c)
 	}
 	if (r < 0)
 		return zt_cli_fail(c, r);
+	r = c->diags.errors ? ZT_EXIT_FAILED : ZT_EXIT_OK;
 	zt_cli_flush_diags(c);
 	if (c->json)
-		return zt_cli_json(c, json_pack("{s:b}", "changed", (int)changed));
-	if (!c->quiet)
+		return zt_cli_json(c, json_pack("{s:b}", "changed", (int)changed)) ?: r;
+	if (r)
+		fprintf(c->err,
+			"zt-segment: the policy does not compile any more: what was applied stays, with the meaning that "
+			"it had then; change the policy and apply it\n");
+	else if (!c->quiet)
 		fprintf(c->out,
 			changed ? "Refreshed: names now mean something else, the kernel was brought up to date.\n"
 				: "No changes: every name still means the same.\n");
-	return 0;
+	return r;
 }
 
 /* At boot nothing is active: the engine that the current generation was applied with. */

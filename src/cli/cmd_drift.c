@@ -18,6 +18,15 @@ static int report_json(struct zt_cli *c, const struct zt_drift *d)
 	return zt_cli_json(c, j);
 }
 
+static void print_notes(struct zt_cli *c, const struct zt_drift *d)
+{
+	for (size_t i = 0; i < d->n_notes; i++) {
+		fprintf(c->out, "  ! ");
+		zt_cli_puts_escaped(c->out, d->notes[i]);
+		fprintf(c->out, "\n");
+	}
+}
+
 static void report(struct zt_cli *c, const struct zt_drift *d)
 {
 	if (!d->drifted) {
@@ -26,6 +35,7 @@ static void report(struct zt_cli *c, const struct zt_drift *d)
 			(unsigned long long)(d->expected ? d->expected->generation
 					     : d->actual ? d->actual->generation
 							 : 0));
+		print_notes(c, d);
 		return;
 	}
 	fprintf(c->out, "%sDRIFT%s: the kernel does not hold what was applied", zt_colour(c, ZT_RED),
@@ -35,11 +45,7 @@ static void report(struct zt_cli *c, const struct zt_drift *d)
 		zt_cli_puts_escaped(c->out, d->culprit);
 	}
 	fprintf(c->out, ".\n");
-	for (size_t i = 0; i < d->n_notes; i++) {
-		fprintf(c->out, "  ! ");
-		zt_cli_puts_escaped(c->out, d->notes[i]);
-		fprintf(c->out, "\n");
-	}
+	print_notes(c, d);
 	if (!d->active)
 		fprintf(c->out, "  Nothing of ours is in the kernel at all.\n");
 	else if (!zt_diff_empty(&d->diff))
