@@ -111,14 +111,15 @@ static const char *stranger_flushes(const struct bed_column *c, const char **ret
 	return "iptables-nft -F; ip6tables-nft -F";
 }
 
-/* The watcher is running before the change comes: engines that are told of changes answer to one of our own first. */
+/* The change comes when the watcher listens; where it is not told of it, it looks once another one comes. */
 static bool watched(const struct bed_column *c, const char *flush, const char *until)
 {
-	return bed_sh("cd %s; export ZT_TEST=1; timeout 10 %s --state-dir %s/state --cgroup %s --engine %s drift --watch >watch.out 2>&1 </dev/null & "
-		      "for i in $(seq 100); do nft add table ip waiting; nft delete table ip waiting; grep -q . watch.out && break; "
-		      "[ %s = bpf ] && [ $i -gt 5 ] && break; sleep 0.05; done; %s; for i in $(seq 40); do grep -q '%s' watch.out && break; sleep 0.05; done; "
-		      "kill %%1 2>/dev/null; true",
-		      dir, program, dir, group, c->engine->name, c->engine->name, flush, until) == 0;
+	return bed_sh("cd %s; export ZT_TEST=1 ZT_IPTABLES_VARIANT=%s; timeout 60 %s --state-dir %s/state --cgroup %s --engine %s drift --watch >watch.out 2>&1 "
+		      "</dev/null & for i in $(seq 400); do [ %s = bpf ] || awk '$2 == 12 && $4 != \"00000000\" {n++} END {exit !n}' /proc/net/netlink && break; "
+		      "sleep 0.05; done; [ %s != bpf ] || sleep 1; %s; [ '%s' != 'by nft' ] || { nft add table ip waiting; nft delete table ip waiting; }; "
+		      "for i in $(seq 200); do grep -q '%s' watch.out && break; sleep 0.05; done; kill %%1 2>/dev/null; true",
+		      dir, c->variant ? c->variant : "", program, dir, group, c->engine->name, c->engine->name,
+		      c->engine->name, flush, until, until) == 0;
 }
 
 static void outside(struct bed *b, const struct bed_column *c)

@@ -278,7 +278,8 @@ static int load_text(const char *instance, const char *text, size_t len, struct 
 	if (!r)
 		r = text_parse(text, len, &rs, d);
 	if (!r)
-		r = rs ? swap(rs, instance, false, &changed) : -EBADMSG; /* a text without rules is parsed to an empty set */
+		r = rs ? swap(rs, instance, false, &changed)
+		       : -EBADMSG; /* a text without rules is parsed to an empty set */
 	return r < 0 ? zt_diag_errno(d, 3302, r, "cannot load the text") : 0;
 }
 
