@@ -15,7 +15,7 @@
 #include "daemon/daemon.h"
 #include "identity/identity.h"
 
-enum { INTERESTS_MAX = 4 * ZT_PLACES_MAX, KEPT = 2 };
+enum { INTERESTS_MAX = 4 * ZT_PLACES_MAX, CONTAINERS_MAX = 1024, KEPT = 2 };
 enum kind { POLICY, ACCOUNTS, PROGRAM, CGROUP, CONTAINER, STATE, PINS };
 
 #define WATCHED                                                                                              \
@@ -157,6 +157,19 @@ static void always(struct zt_daemon *d)
 		pins(d);
 }
 
+/* A runtime makes the folder of a container first and fills it later: what comes into it is waited for as well. */
+static void inside(struct zt_places *p, const char *pattern)
+{
+	glob_t g = {0};
+
+	if (glob(pattern, GLOB_NOSORT | GLOB_ONLYDIR, NULL, &g) != 0)
+		return;
+	p->cut = p->cut || g.gl_pathc > CONTAINERS_MAX;
+	for (size_t i = 0; i < g.gl_pathc && i < CONTAINERS_MAX; i++)
+		p->cut = add(p, g.gl_pathv[i], CONTAINER, NULL, true) == -ENOSPC || p->cut;
+	globfree(&g);
+}
+
 static void containers(struct zt_places *p)
 {
 	static const char *const folders[] = {"/var/lib/docker/containers/*",
@@ -166,15 +179,26 @@ static void containers(struct zt_places *p)
 					      "/run/runc/*",
 					      "/run/containerd/io.containerd.runtime.v2.task/k8s.io/*"};
 
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(folders); i++)
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(folders); i++) {
 		watch(p, CONTAINER, folders[i]);
+		inside(p, folders[i]);
+	}
 }
 
-static bool still(const struct zt_places *p, int wd)
+static bool among(const struct interest *v, size_t n, int wd)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].wd == wd)
+			return true;
+	return false;
+}
+
+/* Folders of containers that were not watched before can have been filled before they were. */
+static bool new_containers(const struct zt_places *p, const struct interest *old, size_t n_old)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (p->v[i].wd == wd)
-			return true;
+		if (p->v[i].kind == CONTAINER && !among(old, n_old, p->v[i].wd))
+			return n_old > 0;
 	return false;
 }
 
@@ -206,8 +230,10 @@ void zt_places_set(struct zt_daemon *d, const json_t *answer)
 	if (json_is_true(json_object_get(answer, "containers")))
 		containers(p);
 	for (size_t i = 0; i < n_old; i++)
-		if (!still(p, old[i].wd))
+		if (!among(p->v, p->n, old[i].wd))
 			(void)inotify_rm_watch(p->fd, old[i].wd); /* gone with its folder, or removed a line before */
+	if (new_containers(p, old, n_old))
+		zt_daemon_want(d, ZT_JOB_REFRESH, 100000, false, "refresh: a container's folder is new");
 	forget(old, n_old);
 	p->gauge.used = p->n;
 	p->gauge.lost += p->cut;

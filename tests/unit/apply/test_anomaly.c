@@ -107,18 +107,19 @@ static const struct scenario {
 	void (*before)(struct room *r);
 	int (*op)(struct room *r);
 	unsigned from, to; /* what is enforced before and after it went well */
+	bool alike;	   /* its allocations are those of another one: left out without ZT_EACH=1 */
 } scenarios[] = {
-	{"first apply", before_nothing, op_apply, 0, NEW},
+	{"first apply", before_nothing, op_apply, 0, NEW, true},
 	{"apply", before_old, op_apply, OLD, NEW},
 	{"apply --confirm", before_old, op_apply_confirm, OLD, NEW},
-	{"first apply --confirm", before_nothing, op_apply_confirm, 0, NEW},
+	{"first apply --confirm", before_nothing, op_apply_confirm, 0, NEW, true},
 	{"confirm", before_pending, op_confirm, NEW, NEW},
 	{"rollback of a pending one", before_pending, op_rollback, NEW, OLD},
 	{"rollback", before_old_and_new, op_rollback, NEW, OLD},
-	{"rollback 1", before_old_and_new, op_rollback_first, NEW, OLD},
+	{"rollback 1", before_old_and_new, op_rollback_first, NEW, OLD, true},
 	{"flush", before_old, op_flush, OLD, 0},
 	{"flush while pending", before_pending, op_flush, NEW, 0},
-	{"refresh", before_old, op_refresh, OLD, OLD},
+	{"refresh", before_old, op_refresh, OLD, OLD, true},
 	{"refresh of what somebody removed", before_reboot, op_refresh, 0, OLD},
 	{"restore", before_reboot, op_restore, 0, OLD},
 };
@@ -251,7 +252,8 @@ static void test_anomaly(void **state)
 	const struct scenario *s = *state;
 
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(faults); i++)
-		loop(s, faults[i].variable);
+		if (!s->alike || getenv("ZT_EACH") || strcmp(faults[i].variable, "ZT_FAIL_ALLOC") != 0)
+			loop(s, faults[i].variable);
 }
 
 int main(void)
