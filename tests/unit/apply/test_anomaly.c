@@ -110,18 +110,18 @@ static const struct scenario {
 	bool alike;	   /* its allocations are those of another one: left out without ZT_EACH=1 */
 } scenarios[] = {
 	{"first apply", before_nothing, op_apply, 0, NEW, true},
-	{"apply", before_old, op_apply, OLD, NEW},
-	{"apply --confirm", before_old, op_apply_confirm, OLD, NEW},
+	{"apply", before_old, op_apply, OLD, NEW, false},
+	{"apply --confirm", before_old, op_apply_confirm, OLD, NEW, false},
 	{"first apply --confirm", before_nothing, op_apply_confirm, 0, NEW, true},
-	{"confirm", before_pending, op_confirm, NEW, NEW},
-	{"rollback of a pending one", before_pending, op_rollback, NEW, OLD},
-	{"rollback", before_old_and_new, op_rollback, NEW, OLD},
+	{"confirm", before_pending, op_confirm, NEW, NEW, false},
+	{"rollback of a pending one", before_pending, op_rollback, NEW, OLD, false},
+	{"rollback", before_old_and_new, op_rollback, NEW, OLD, false},
 	{"rollback 1", before_old_and_new, op_rollback_first, NEW, OLD, true},
-	{"flush", before_old, op_flush, OLD, 0},
-	{"flush while pending", before_pending, op_flush, NEW, 0},
+	{"flush", before_old, op_flush, OLD, 0, false},
+	{"flush while pending", before_pending, op_flush, NEW, 0, false},
 	{"refresh", before_old, op_refresh, OLD, OLD, true},
-	{"refresh of what somebody removed", before_reboot, op_refresh, 0, OLD},
-	{"restore", before_reboot, op_restore, 0, OLD},
+	{"refresh of what somebody removed", before_reboot, op_refresh, 0, OLD, false},
+	{"restore", before_reboot, op_restore, 0, OLD, false},
 };
 
 /* ---- faults ---- */
