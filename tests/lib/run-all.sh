@@ -96,9 +96,9 @@ export ZT_TEST=1 ZT_SEGMENT="$top/build/zt-segment" ZT_SEGMENT_FAULTS="$top/buil
 unset NO_COLOR CLICOLOR_FORCE
 began_first=
 if files beside "${1:-}" | grep -qx "$longest"; then
-	tests/lib/run-all.sh --one "$longest" &
+	setsid tests/lib/run-all.sh --one "$longest" &
 	began_first=$!
-	trap 'kill "$began_first" 2>/dev/null || :' EXIT
+	trap 'pkill -s "$began_first" || :' EXIT # the machine with all that it started
 fi
 # Optimised less: it compiles in two thirds of the time. What the compiler then warns of is no matter of the program.
 compile build-check -Dfaults=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Dc_args=-Wno-format-truncation
