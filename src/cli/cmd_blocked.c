@@ -209,7 +209,7 @@ static struct zt_table *new_table(bool programs)
 
 	cols[n++] = (struct zt_table_column){.title = "Who", .flexible = true, .min = 8};
 	if (programs)
-		cols[n++] = (struct zt_table_column){.title = "Program", .flexible = true, .min = 11, .path = true};
+		cols[n++] = (struct zt_table_column){.title = "Program", .flexible = true, .min = 7, .path = true};
 	cols[n++] = (struct zt_table_column){.title = "Destination", .flexible = true, .min = 11, .vital = true};
 	cols[n++] = (struct zt_table_column){.title = "Count", .right = true};
 	cols[n++] = (struct zt_table_column){.title = "First"};
