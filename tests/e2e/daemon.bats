@@ -144,7 +144,7 @@ teardown() {
 	[ "$status" = 1 ]
 	settings 'drift: alert' 'keep_events: 2d'
 	zt reload >/dev/null
-	logged "keep_flows and journal_mib take effect when zt-segmentd is restarted"
+	logged "keep_flows, journal_mib and failed_opens take effect when zt-segmentd is restarted"
 }
 
 @test "without a daemon reload says so, and everything else works" {
