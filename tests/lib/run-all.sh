@@ -65,6 +65,7 @@ once_more() {
 		name=$(log_name "$suite")
 		mkdir -p "$logs/first"
 		mv "$logs/$name.tap" "$logs/$name.err" "$logs/$name.status" "$logs/first/"
+		echo "UNSTEADY: $suite: exit code $(cat "$logs/first/$name.status")"
 		grep '^not ok' "$logs/first/$name.tap" | sed "s|^|UNSTEADY: $suite: |" || :
 		shell_suite "$suite"
 	done
@@ -99,6 +100,7 @@ if files beside "${1:-}" | grep -qx "$longest"; then
 	setsid tests/lib/run-all.sh --one "$longest" &
 	began_first=$!
 	trap 'pkill -s "$began_first" || :' EXIT # the machine with all that it started
+	trap 'exit 130' INT TERM # it is in a session of its own: no Ctrl-C of a terminal comes there
 fi
 # Optimised less: it compiles in two thirds of the time. What the compiler then warns of is no matter of the program.
 compile build-check -Dfaults=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Dc_args=-Wno-format-truncation
@@ -115,7 +117,7 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 	files beside "${1:-}" | grep -vx "$longest" | sed 's/^/--one /'
 } | xargs -r -P 3 -L 1 tests/lib/run-all.sh
 [ -z "$began_first" ] || wait "$began_first" || :
-trap - EXIT
+trap - EXIT INT TERM
 pattern=${1:-}
 for suite in $(files alone "$pattern"); do
 	shell_suite "$suite"
