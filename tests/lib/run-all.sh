@@ -29,6 +29,11 @@ meson_suite() {
 	cp "$1/meson-logs/testlog.json" "$logs/$1.json"
 }
 
+# processor FILE: seconds of processor time of what a shell has run and waited for; FILE has what its "times" printed.
+processor() {
+	awk 'NR == 2 { for (i = 1; i <= 2; i++) { split($i, t, /[ms]/); sum += t[1] * 60 + t[2] } printf "%d", sum }' "$1"
+}
+
 log_name() {
 	echo "${1#tests/}" | sed 's/\.[a-z]*$//; s,/,-,g'
 }
@@ -36,6 +41,8 @@ log_name() {
 shell_suite() {
 	name=$(log_name "$1")
 	began=$(date +%s)
+	times >"$logs/$name.times"
+	worked=$(processor "$logs/$name.times")
 	code=0
 	limit=${ZT_TEST_LIMIT:-900}
 	[ "$1" != "$longest" ] || limit=$((limit * 2))
@@ -44,8 +51,10 @@ shell_suite() {
 	*) timeout -k 10 "$limit" "$1" </dev/null >"$logs/$name.tap" 2>"$logs/$name.err" || code=$? ;;
 	esac
 	echo "$code" >"$logs/$name.status"
-	printf '== %s: %s ok, %s not ok, %s s\n' "$1" "$(grep -c '^ok' "$logs/$name.tap")" \
-		"$(grep -c '^not ok' "$logs/$name.tap")" "$(($(date +%s) - began))"
+	times >"$logs/$name.times"
+	worked=$(($(processor "$logs/$name.times") - worked))
+	printf '== %s: %s ok, %s not ok, %s s, %s s of processor\n' "$1" "$(grep -c '^ok' "$logs/$name.tap")" \
+		"$(grep -c '^not ok' "$logs/$name.tap")" "$(($(date +%s) - began))" "$worked"
 	[ "$code" = 0 ] || {
 		grep -A 12 '^not ok' "$logs/$name.tap" | head -n 60
 		tail -n 10 "$logs/$name.err"
