@@ -173,7 +173,6 @@ int zt_sentry_open(struct zt_daemon *d)
 	s->bell.fd = s->denies.fd = -1;
 	if (!zt_pidns_is_initial()) /* its own processes would not be known */
 		return 0;
-	(void)libbpf_set_print(NULL);
 	s->obj = load(d, true) ?: load(d, false);
 	if (s->obj) {
 		s->links = bpf_program__attach_iter(s->obj->progs.zt_links, NULL);

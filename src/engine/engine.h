@@ -135,6 +135,7 @@ struct zt_engine {
 	bool labels; /* knows programs, supplementary groups and receivers: rules with subjects (see struct zt_subject) */
 	bool finds_all; /* where raise finds nothing wrong, a commit of the same rules without subjects would change nothing */
 	int (*probe)(const char *instance, struct zt_caps *ret);
+	bool (*usable)(void); /* what probe says of that, without the gaps, which take longer; NULL: ask probe */
 	int (*lower)(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d);
 	void (*image_free)(struct zt_image *img);
 	/* The complete text that the engine's own tool would load on an empty kernel (nft -f, iptables-restore): what `render`

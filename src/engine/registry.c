@@ -10,18 +10,19 @@ static const struct zt_engine *const engines[] = {
 	&zt_engine_memory,
 };
 
+static bool usable(const struct zt_engine *e)
+{
+	ZT_CLEANUP(zt_caps_done) struct zt_caps caps = {0};
+
+	return e->usable ? e->usable() : e->probe("default", &caps) == 0 && caps.usable;
+}
+
 /* The memory engine enforces nothing: never chosen by itself. */
 static const struct zt_engine *first_usable(void)
 {
-	for (size_t i = 0; i < ZT_ARRAY_SIZE(engines); i++) {
-		struct zt_caps caps = {0};
-		bool usable = engines[i] != &zt_engine_memory && engines[i]->probe("default", &caps) == 0 &&
-			      caps.usable;
-
-		zt_caps_done(&caps);
-		if (usable)
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(engines); i++)
+		if (engines[i] != &zt_engine_memory && usable(engines[i]))
 			return engines[i];
-	}
 	return NULL;
 }
 

@@ -724,7 +724,6 @@ static int open_object(struct zt_trace *t)
 {
 	struct trace_bpf *obj = NULL;
 
-	(void)libbpf_set_print(NULL); /* what it has to say is said here */
 	obj = trace_bpf__open();
 	t->obj = obj;
 	return obj ? 0 : -errno;

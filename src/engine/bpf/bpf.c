@@ -98,12 +98,29 @@ static int forwards(const char *instance, const char **ret_why)
 		       : -ENOTSUP;
 }
 
+/* What is loaded need not be tried. Else: 0, or what the kernel says in d. */
+static int loads(const char *instance, struct zt_diags *d)
+{
+	struct core_bpf *obj = NULL;
+	struct bpf_live l;
+	int r = bpf_live_open(instance, &l);
+
+	if (!r) {
+		bpf_live_done(&l);
+		return 0;
+	}
+	r = bpf_load(&obj, &l, d);
+	if (r < 0)
+		return r;
+	bpf_live_done(&l);
+	bpf_unload(obj);
+	return 0;
+}
+
 static int probe(const char *instance, struct zt_caps *ret)
 {
 	ZT_CLEANUP(zt_caps_done) struct zt_caps c = {0};
 	struct zt_diags d = {0};
-	struct core_bpf *obj = NULL;
-	struct bpf_live l;
 	ZT_FREE char *mount = NULL;
 	const char *why = "";
 	int r = 0;
@@ -114,15 +131,11 @@ static int probe(const char *instance, struct zt_caps *ret)
 		r = say_why_not(&c, "no cgroup2 file system is mounted");
 	else if (!bpf_netns_cookie())
 		r = say_why_not(&c, "the kernel does not tell network namespaces apart (SO_NETNS_COOKIE, Linux 5.14)");
-	else if (bpf_load(&obj, &l, &d) < 0)
+	else if (loads(instance, &d) < 0)
 		r = say_why_not(&c, d.n ? d.items[0].message : "the kernel refuses the programs");
 	else
 		c.usable = true;
 	zt_diags_done(&d);
-	if (c.usable) {
-		bpf_live_done(&l);
-		bpf_unload(obj);
-	}
 	if (!r && c.usable)
 		r = add_gaps(&c, gaps, ZT_ARRAY_SIZE(gaps)) ?: lsm_gaps(instance, &c);
 	if (!r && c.usable && !bpf_fence_probe())

@@ -207,12 +207,10 @@ int bpf_bells(const char *instance, struct zt_bells *ret)
 }
 
 /* ---- loading ---- */
-static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
+/* What libbpf would print is said by who called it, better or not at all: a probe that fails is an answer. For every part of the program. */
+__attribute__((constructor)) static void quiet(void)
 {
-	(void)level;
-	(void)format;
-	(void)ap;
-	return 0;
+	(void)libbpf_set_print(NULL);
 }
 
 static int take_maps(struct core_bpf *obj, struct bpf_live *l)
@@ -239,7 +237,6 @@ int bpf_load(struct core_bpf **ret_obj, struct bpf_live *ret, struct zt_diags *d
 	int r;
 
 	bpf_live_init(ret);
-	(void)libbpf_set_print(quiet);
 	obj = core_bpf__open();
 	if (!obj)
 		return zt_diag_errno(d, 3403, -errno, "cannot open the programs");

@@ -22,24 +22,34 @@ bool nft_fence_supported(void)
 	return try_text(fence) == 0;
 }
 
-/* Without the programs that mark sockets, policies that need no labels are enforced all the same. */
-static int probe_labels(struct zt_caps *ret)
+/* Without the programs that mark sockets, policies that need no labels are enforced all the same. Those that are loaded need not be tried. */
+static int probe_labels(const char *instance, struct zt_caps *ret)
 {
 	ZT_FREE char *why = NULL;
-	int r = nft_stamp_probe(&why);
+	int r = nft_stamp_identify(instance) == 0 ? 0 : nft_stamp_probe(&why);
 
 	return r ?: why ? zt_caps_gap(ret, "executables, groups, containers, receivers", why) : 0;
 }
 
-static int probe(const char *instance, struct zt_caps *ret)
+static int try_core(void)
 {
 	static const char core[] =
 		"table inet t {\n\tmap m {\n\t\ttypeof meta skuid . ip daddr . meta l4proto . th dport : verdict\n"
 		"\t\tflags interval\n\t\tcounter\n\t}\n\tchain c {\n\t\ttype filter hook output priority 0; policy drop;\n"
 		"\t\tct state established accept\n\t\tmeta skuid . ip daddr . meta l4proto . th dport vmap @m\n\t}\n}\n";
-	int r = try_text(core);
 
-	(void)instance;
+	return try_text(core);
+}
+
+static bool usable(void)
+{
+	return try_core() == 0;
+}
+
+static int probe(const char *instance, struct zt_caps *ret)
+{
+	int r = try_core();
+
 	ret->usable = r == 0;
 	if (r < 0) {
 		ret->why_not = zt_strdup(r == -ENOENT ? "the nft program is missing (package nftables)"
@@ -50,7 +60,7 @@ static int probe(const char *instance, struct zt_caps *ret)
 	if (!nft_fence_supported())
 		r = zt_caps_gap(ret, "raw frames (AF_PACKET)", "no netdev egress hook in this kernel");
 	if (!r)
-		r = probe_labels(ret);
+		r = probe_labels(instance, ret);
 	if (!r)
 		r = zt_caps_gap(ret, "sockets handed over to others", "a socket keeps the user it was made by");
 	if (!r)
@@ -200,6 +210,7 @@ const struct zt_engine zt_engine_nft = {
 	.labels = true,
 	.finds_all = true,
 	.probe = probe,
+	.usable = usable,
 	.lower = nft_lower,
 	.image_free = nft_image_free,
 	.image_text = image_text,

@@ -288,14 +288,6 @@ bool nft_stamp_follows(const char *instance)
 }
 
 /* ---- loading ---- */
-static int quiet(enum libbpf_print_level level, const char *format, va_list ap)
-{
-	(void)level;
-	(void)format;
-	(void)ap;
-	return 0;
-}
-
 static int take_maps(struct mark_bpf *obj, struct stamp *s)
 {
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(maps); i++) {
@@ -318,7 +310,6 @@ static int load(struct mark_bpf **ret, struct stamp *s, struct zt_diags *d)
 	int r = 0;
 
 	stamp_init(s);
-	(void)libbpf_set_print(quiet);
 	obj = mark_bpf__open();
 	if (!obj)
 		return zt_diag_errno(d, 3110, -errno, "cannot open the programs of the labels");
