@@ -3,7 +3,7 @@
 # Anomaly loops over the verbs that change something, on real kernels' engines: the Nth step fails, the process is killed at the Nth
 # step, the Nth write finds no space, for N = 1, 2, … until it passes. Each time the kernel holds exactly the old or the new policy, a
 # denied user stays denied, and the next command leaves everything settled. tests/unit/apply does the same and allocations in memory, at every
-# step; here it is every third one, or each with ZT_EACH=1.
+# step; here it is every fifth one, or each with ZT_EACH=1.
 
 # shellcheck disable=SC2030,SC2031 # every test has a process of its own, and means only itself
 
@@ -63,7 +63,7 @@ attempt() {
 
 # loop BEFORE ENDS VERB …
 loop() {
-	local n steps quiet=0 code each=3
+	local n steps quiet=0 code each=5
 	[ -z "${ZT_EACH:-}" ] || each=1
 	for ((n = 1; n < 100; n += each)); do
 		attempt ZT_KILL_STEP "$n" "$@" || return 1
@@ -127,7 +127,7 @@ loop() {
 @test "kill -9 at any moment: old or new, and the next command settles it" {
 	engine nft
 	local i pid
-	for i in $(seq 1 2 40); do
+	for i in $(seq 1 4 40); do
 		prepare old
 		setsid "$ZT_SEGMENT" apply --netns "$NS" --state-dir "$STATE" "$P/new.yaml" >/dev/null 2>&1 &
 		pid=$!
@@ -146,7 +146,7 @@ loop() {
 	mkdir "$full"
 	mount -t tmpfs -o size=400k,mode=0700 ztapply "$full"
 	export STATE="$full/state"
-	for ((k = 0; k <= 80; k += 8)); do
+	for ((k = 0; k <= 80; k += 16)); do
 		rm -f "$full/fill"
 		prepare old || break
 		dd if=/dev/zero of="$full/fill" bs=4k >/dev/null 2>&1 || :

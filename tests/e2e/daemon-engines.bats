@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# run: alone
+# run: pairs
 # zt-segmentd with the engines that tell nobody when they are changed: bpf (detached, unpinned, programs that are replaced), iptables.
 
 bats_require_minimum_version 1.5.0

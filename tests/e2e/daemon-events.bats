@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# run: alone
+# run: pairs
 # zt-segmentd records what happens: real processes and connections into the journal, denies of both engines, through kills and gaps.
 
 bats_require_minimum_version 1.5.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# run: alone
+# run: pairs
 # zt-segmentd: follows the policy file, repairs drift, is no part of enforcement, and bears bad clients. Traffic is real.
 
 bats_require_minimum_version 1.5.0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
-# run: alone
+# run: pairs
 # events: what real processes do, attributed and counted. A control group and a network namespace bound what is looked at.
 
 bats_require_minimum_version 1.5.0

@@ -4,9 +4,9 @@
 # end-to-end file (*.bats, or an executable *.test that prints TAP). With a PATTERN only the end-to-end files that match.
 # The last line is "N passed, N failed, N skipped"; logs stay in build/test-logs.
 # Unit tests of the suite "once" take long and run with the sanitizers only.
-# Files run three at a time: they wait more than they work. The one that takes longest begins while the sanitizers' build is compiled and the
-# unit tests run, and counts as one of the three until it ends. A file that measures time or races says "run: alone" in its head and has the
-# machine to itself; one that looks at what others found says "run: last".
+# Files run four at a time: they wait more than they work. The one that takes longest begins while the sanitizers' build is compiled and the
+# unit tests run, and counts as one of the four until it ends. A file whose daemon must keep up says "run: pairs" in its head and has one other
+# beside it; one that measures time or races says "run: alone" and has the machine to itself; one that looks at what others found says "run: last".
 set -eu
 cd "$(dirname "$0")/../.."
 top=$PWD
@@ -65,7 +65,7 @@ shell_suite() {
 # program. That it was unsteady is printed, and the logs of the first run stay. Where many failed nothing is tried again.
 once_more() {
 	set --
-	for suite in $(files beside "$pattern") $(files alone "$pattern"); do
+	for suite in $(files beside "$pattern") $(files pairs "$pattern") $(files alone "$pattern"); do
 		name=$(log_name "$suite")
 		[ "$suite" = "$longest" ] || { [ "$(cat "$logs/$name.status")" = 0 ] && ! grep -q '^not ok' "$logs/$name.tap"; } || set -- "$@" "$suite"
 	done
@@ -80,7 +80,7 @@ once_more() {
 	done
 }
 
-# files WAY PATTERN: the end-to-end files that run that way: alone, last or beside.
+# files WAY PATTERN: the end-to-end files that run that way: beside, pairs, alone or last.
 files() {
 	find tests/conformance tests/adversarial tests/e2e \( -name '*.bats' -o -name '*.test' \) | sort | while read -r suite; do
 		way=$(sed -n '1,20s/^# run: \([a-z]*\).*/\1/p' "$suite")
@@ -113,8 +113,9 @@ if files beside "${1:-}" | grep -qx "$longest"; then
 fi
 # Optimised less: it compiles in two thirds of the time. What the compiler then warns of is no matter of the program.
 compile build-check -Dfaults=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 -Dc_args=-Wno-format-truncation
-# A small quarantine: tests that fork a thousand times copy it each time.
-export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1:quarantine_size_mb=8:malloc_context_size=10}"
+# A small quarantine and short stacks: tests that fork a thousand times copy them each time. A third of the time of the anomaly loops.
+small=quarantine_size_mb=1:thread_local_quarantine_size_kb=16:malloc_context_size=4:max_malloc_fill_size=0
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1:$small}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 
 [ $# -gt 0 ] || {
@@ -124,10 +125,11 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 {
 	[ -z "$began_first" ] || echo "--wait $began_first"
 	files beside "${1:-}" | grep -vx "$longest" | sed 's/^/--one /'
-} | xargs -r -P 3 -L 1 tests/lib/run-all.sh
+} | xargs -r -P 4 -L 1 tests/lib/run-all.sh
 [ -z "$began_first" ] || wait "$began_first" || :
 trap - EXIT INT TERM
 pattern=${1:-}
+files pairs "$pattern" | sed 's/^/--one /' | xargs -r -P 2 -L 1 tests/lib/run-all.sh
 for suite in $(files alone "$pattern"); do
 	shell_suite "$suite"
 done

@@ -216,10 +216,10 @@ static void check(const struct scenario *s, struct room *r, const char *variable
 	assert_settled(r);
 }
 
-/* Allocations are many, most of them of one policy read again: beyond the first forty every eleventh, or each with ZT_EACH=1. */
+/* Allocations are many, most of them of one policy read again: beyond the first twelve every seventeenth, or each with ZT_EACH=1. */
 static unsigned next(const char *variable, unsigned n)
 {
-	return !strcmp(variable, "ZT_FAIL_ALLOC") && n > 40 && !getenv("ZT_EACH") ? n + 11 : n + 1;
+	return !strcmp(variable, "ZT_FAIL_ALLOC") && n > 12 && !getenv("ZT_EACH") ? n + 17 : n + 1;
 }
 
 static void loop(const struct scenario *s, const char *variable)

@@ -4,6 +4,8 @@
 #include "journal_common.h"
 
 /* ---- the writer dies ---- */
+enum { KILLS = 25 };
+
 static void killed_writer(uint64_t from, int to_parent)
 {
 	struct zt_journal_config c = {.commit_usec = 20000, .keep_raw = 36500 * DAY};
@@ -53,7 +55,7 @@ static void killed(void **state)
 	uint64_t gaps = 0;
 
 	(void)state;
-	for (unsigned i = 0; i < 50; i++) {
+	for (unsigned i = 0; i < KILLS; i++) {
 		uint64_t last = kill_one(100 * i, i * 7919 % 20000);
 
 		j = reader();
@@ -66,7 +68,7 @@ static void killed(void **state)
 	j = writer(&(struct zt_journal_config){.now = zt_now});
 	for (unsigned i = 0; i < 2; i++) {
 		gaps = count(j, &(struct zt_journal_query){.kinds = 1U << ZT_ACTIVITY_STATE, .text = "gap from "});
-		assert_int_equal(gaps, 50);
+		assert_int_equal(gaps, KILLS);
 		zt_journal_close(j); /* a clean end: no gap more */
 		j = writer(&(struct zt_journal_config){.now = zt_now});
 	}
@@ -128,7 +130,7 @@ static void power_loss(void **state)
 
 	(void)state;
 	watched = true;
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < 12; i++) {
 		uint64_t last = kill_one(100 * i, i * 7919 % 30000);
 
 		lose_the_rest("");
@@ -366,7 +368,7 @@ static void small_disk(unsigned kib)
 static void disk_is_small(void **state)
 {
 	(void)state;
-	for (unsigned kib = 4; kib < 400; kib += 12)
+	for (unsigned kib = 4; kib < 400; kib += 28)
 		in_child(small_disk, kib);
 }
 
@@ -392,11 +394,12 @@ static void disk_is_read_only(void **state)
 }
 
 /* ---- every write in turn ---- */
-#ifdef ZT_FAULTS
-enum { EACH = 4 }; /* the sanitizers slow it down: what each write does is seen by the plain build */
-#else
-enum { EACH = 1 };
-#endif
+/* Every seventh of them, or each with ZT_EACH=1. */
+static unsigned step(void)
+{
+	return getenv("ZT_EACH") ? 1 : 7;
+}
+
 enum how { NOTHING_WRITTEN, HALF_WRITTEN, FROM_THEN_ON, HOWS };
 static struct {
 	unsigned long at, n; /* at: 0 = none fails */
@@ -488,7 +491,7 @@ static void every_write_fails(void **state)
 		unsigned long n = 1;
 
 		while (write_fails(n, how))
-			n += EACH;
+			n += step();
 		assert_true(n > 10);
 	}
 }
@@ -524,7 +527,7 @@ static void every_write_of_opening_fails(void **state)
 	(void)state;
 	for (enum how how = 0; how < HOWS; how++)
 		for (unsigned adopt = 0; adopt < 2; adopt++)
-			for (unsigned long n = 1; opening_fails(n, how, adopt); n += EACH)
+			for (unsigned long n = 1; opening_fails(n, how, adopt); n += step())
 				;
 }
 
@@ -566,7 +569,7 @@ static void starved(unsigned n)
 static void no_memory(void **state)
 {
 	(void)state;
-	for (unsigned n = 1; n < 120; n += 40 < n ? EACH : 1)
+	for (unsigned n = 1; n < 120; n += 20 < n ? step() : 1)
 		in_child(starved, n); /* it removes what it made */
 }
 #endif

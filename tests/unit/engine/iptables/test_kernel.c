@@ -129,7 +129,7 @@ static char *saved(int family)
 /* commit, raise, again over one another: what comes back is what went in, and the second time nothing changes. */
 static void test_random(void **state)
 {
-	unsigned rounds = getenv("ZT_ROUNDS") ? (unsigned)strtoul(getenv("ZT_ROUNDS"), NULL, 10) : 25;
+	unsigned rounds = getenv("ZT_ROUNDS") ? (unsigned)strtoul(getenv("ZT_ROUNDS"), NULL, 10) : 10;
 
 	(void)state;
 	for (unsigned seed = 1; seed <= rounds; seed++) {

@@ -167,8 +167,10 @@ static void reload_text(const struct zt_ruleset *rs)
 
 static void test_identity(void **unused)
 {
+	unsigned rounds = getenv("ZT_ROUNDS") ? (unsigned)strtoul(getenv("ZT_ROUNDS"), NULL, 10) : 15;
+
 	(void)unused;
-	for (unsigned seed = 1; seed <= 40; seed++) {
+	for (unsigned seed = 1; seed <= rounds; seed++) {
 		struct zt_ruleset *rs = random_ruleset(seed, 1 + seed % 25);
 
 		commit(rs, true);
