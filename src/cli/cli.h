@@ -174,7 +174,8 @@ struct zt_cli {
 	bool member;			/* not root: what the engine says comes from zt-segmentd */
 	struct zt_diags diags;
 	bool keep_diags; /* they become part of the JSON result: nothing prints them */
-	unsigned width;
+	unsigned width;	  /* of text */
+	unsigned columns; /* of a line; 0: there is no terminal, tables are as wide as what is in them */
 };
 
 /* ---- session.c ---- */

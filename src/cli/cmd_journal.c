@@ -311,7 +311,7 @@ static int flow_table(struct zt_cli *c, json_t *const *rows, size_t n)
 
 	for (size_t i = 0; i < shown && !r; i++)
 		r = flow_row(t, rows[i]);
-	r = r ?: zt_table_print(t, c->out, "FLOWS", NULL, 0, c->width, c->colour);
+	r = r ?: zt_table_print(t, c->out, "FLOWS", NULL, 0, c->columns, c->colour);
 	if (!r && shown < n)
 		fprintf(c->out, "%zu more, with fewer connections each; --verbose lists them.\n", n - shown);
 	return r < 0 ? zt_cli_fail(c, r) : 0;
