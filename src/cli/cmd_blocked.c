@@ -275,7 +275,11 @@ static int groups(struct zt_cli *c)
 
 int zt_cmd_blocked(struct zt_cli *c)
 {
-	bool follow = zt_opt(c, FOLLOW);
+	bool follow = zt_opt(c, FOLLOW), has_uid;
+	uint32_t uid;
+	int code = zt_cli_event_user(c, &has_uid, &uid); /* one that does not exist was never blocked: a mistake */
 
+	if (code)
+		return code;
 	return follow || zt_opt(c, RAW) ? print_events(c, follow) : groups(c);
 }

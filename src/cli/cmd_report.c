@@ -191,7 +191,9 @@ int zt_cmd_report(struct zt_cli *c)
 {
 	struct zt_event_groups g = {0};
 	const char *source = NULL;
-	int code = zt_cli_events_group(c, &g, &source);
+	bool has_uid;
+	uint32_t uid;
+	int code = zt_cli_event_user(c, &has_uid, &uid) ?: zt_cli_events_group(c, &g, &source);
 
 	if (!code && g.n)
 		qsort(g.items, g.n, sizeof(*g.items), by_sender_then_count);

@@ -31,11 +31,14 @@ int zt_cli_journal(struct zt_cli *c, struct zt_journal **ret)
 
 	if (r == -ENOENT)
 		return zt_cli_no_journal(c);
-	if (r == -EACCES && geteuid())
+	if (r == -EACCES && geteuid()) {
+		zt_diags_done(&c->diags); /* one message, with the remedy */
+		c->diags = (struct zt_diags){0};
 		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003,
 				    "members of the group zt-segment have \"status\", \"events\", \"why\", \"drift\", "
 				    "\"blocked\", \"report\" and \"stats\"",
 				    "\"%s\" reads the whole journal, which only root may", c->args.verb->name);
+	}
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
@@ -90,6 +93,7 @@ int zt_cli_event_user(struct zt_cli *c, bool *ret_has, uint32_t *ret)
 	if (zt_parse_u64(user, UINT32_MAX, &n) == 0)
 		*ret = (uint32_t)n;
 	else if (zt_user_lookup(user, ret) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, NULL, "there is no user \"%s\"", user);
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "a user without a name is a number, such as 1001",
+				    "there is no user \"%s\"", user);
 	return 0;
 }

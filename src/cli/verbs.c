@@ -76,7 +76,7 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 	[ZT_OPT_ALLOWED] = {"allowed", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL, "also flows that the policy allows"},
 	[ZT_OPT_KIND] =
 		{"kind", 'k', "KIND,...", false, ZT_COMPLETE_WORDS,
-		 "exec exit connect accept listen close flow dns open deny allow privilege module ptrace state lost",
+		 "exec exit connect accept listen close flow dns open deny allow privilege module ptrace state lost bind",
 		 "only these kinds: exec, exit, connect, accept, listen, close, flow, dns, open, deny, allow, privilege, "
 		 "module, ptrace, state, lost, bind"},
 	[ZT_OPT_INTERVAL] = {"interval", 0, "TIME", false, ZT_COMPLETE_WORDS, "1s 2s 10s", "how often (default: 2s)"},

@@ -185,6 +185,8 @@ expect 0 '^ZT-BLOCKED: IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP S
 expect 0 'Nothing was blocked' blocked --user 1 --since 2026-01-01 --source "file:$dir/log"
 expect 0 'UID 64003: 2 packets to 1 destination' report --since 2026-01-01 --source "file:$dir/log"
 json 0 'len(x["senders"]) == 2' report --since 2026-01-01 --source "file:$dir/log"
+expect 2 'there is no user "no-such-user-here".*ZT5011' blocked --user no-such-user-here --since 2026-01-01 --source "file:$dir/log"
+expect 2 'there is no user "no-such-user-here".*ZT5011' report --user no-such-user-here --since 2026-01-01 --source "file:$dir/log"
 expect 1 'ZT4503' blocked --source file:/no/such/file
 expect 2 'ZT5013' blocked --since sometimes
 
