@@ -92,9 +92,11 @@ static int print_source(struct zt_cli *c, struct seen *seen)
 		return code;
 	seen->prefix = prefix;
 	while ((r = zt_cli_next_event(s, &e)) > 0) {
-		zt_cli_event_losses(c, s, lost, suppressed);
-		lost = zt_event_lost(s);
-		suppressed = zt_event_suppressed(s);
+		if (seen->follow) { /* else once, at the end */
+			zt_cli_event_losses(c, s, lost, suppressed);
+			lost = zt_event_lost(s);
+			suppressed = zt_event_suppressed(s);
+		}
 		r = zt_cli_event_wanted(c, &e) ? print_one(seen, &e) : 0;
 		if (r < 0)
 			break;
@@ -108,7 +110,9 @@ static int print_source(struct zt_cli *c, struct seen *seen)
 static int print_events(struct zt_cli *c, bool follow)
 {
 	struct seen seen = {.c = c, .follow = follow, .prefix = "ZT-BLOCKED: "};
-	int code = zt_cli_events_told(c) ? zt_cli_told_events(c, follow, print_one, &seen) : print_source(c, &seen);
+	uint64_t lost;
+	int code = zt_cli_events_told(c) ? zt_cli_told_events(c, follow, print_one, &seen, &lost)
+					 : print_source(c, &seen);
 
 	if (!code && seen.g.n && !c->json && !c->quiet && !zt_opt(c, RAW)) {
 		fputc('\n', c->out);

@@ -42,6 +42,54 @@ int zt_cli_journal(struct zt_cli *c, struct zt_journal **ret)
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 
+/* ---- what the sums lack ---- */
+struct lacking {
+	uint32_t kinds;
+	uint64_t n;
+};
+
+static int add_loss(void *arg, uint64_t id, const struct zt_activity *a)
+{
+	struct lacking *l = arg;
+	uint64_t n;
+	int kind = zt_activity_loss(a, &n);
+
+	(void)id;
+	if (kind < 0 || l->kinds >> kind & 1)
+		l->n += n;
+	return 0;
+}
+
+int zt_cli_say_lacking(struct zt_cli *c, struct zt_journal *j, zt_usec since, uint32_t kinds)
+{
+	ZT_CLEANUP(zt_journal_iter_freep) struct zt_journal_iter *it = NULL;
+	struct zt_journal_query q = {.since = since, .kinds = 1u << ZT_ACTIVITY_LOST};
+	struct lacking l = {.kinds = kinds};
+	struct zt_activity a;
+	char n[32];
+	int r = 0;
+
+	if (!j) {
+		int code = zt_cli_member_events(c, &q, add_loss, &l);
+
+		if (code)
+			return code;
+	} else {
+		r = zt_journal_query(j, &q, &it);
+	}
+	while (it && (r = zt_journal_next(it, &a, NULL)) > 0)
+		(void)add_loss(&l, 0, &a);
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	zt_format_thousands(l.n, n);
+	if (l.n && !c->quiet)
+		fprintf(c->err,
+			"zt-segment: %s events of connections were lost in that time and are missing in this: "
+			"\"events --kind lost\" says when\n",
+			n);
+	return 0;
+}
+
 int zt_cli_time(struct zt_cli *c, enum zt_opt opt, const char *otherwise, zt_usec *ret)
 {
 	const char *text = c->args.value[opt] ? c->args.value[opt] : otherwise;
