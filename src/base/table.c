@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/table.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/strbuf.h"
 
-#define WIDTH_DEFAULT 80
 #define COLUMNS_MAX 16
 
 struct zt_table {
@@ -188,7 +188,7 @@ static void put_head(FILE *f, const char *title, const char *const *lines, size_
 int zt_table_print(const struct zt_table *t, FILE *f, const char *title, const char *const *head_lines, size_t n_head,
 		   unsigned width, bool colour)
 {
-	unsigned w[COLUMNS_MAX], limit = width ? width : WIDTH_DEFAULT, used;
+	unsigned w[COLUMNS_MAX], limit = width ? width : UINT_MAX, used;
 	const char *titles[COLUMNS_MAX];
 	size_t widest = 0;
 

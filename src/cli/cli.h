@@ -173,8 +173,9 @@ struct zt_cli {
 	bool engine_active;		/* nobody chose it: it enforces here */
 	bool member;			/* not root: what the engine says comes from zt-segmentd */
 	struct zt_diags diags;
-	bool keep_diags; /* they become part of the JSON result: nothing prints them */
-	unsigned width;
+	bool keep_diags;  /* they become part of the JSON result: nothing prints them */
+	unsigned width;	  /* of text */
+	unsigned columns; /* of a line; 0: there is no terminal, tables are as wide as what is in them */
 };
 
 /* ---- session.c ---- */
@@ -213,6 +214,9 @@ int zt_cli_event_user(struct zt_cli *c, bool *ret_has, uint32_t *ret); /* --user
 int zt_cli_since(struct zt_cli *c, const char *otherwise, zt_usec *ret);
 int zt_cli_time(struct zt_cli *c, enum zt_opt opt, const char *otherwise, zt_usec *ret); /* the same of any option */
 
+/* For answers from sums of flows: says how many events of these kinds (bits) were lost since then. j NULL: through zt-segmentd. Exit code */
+#define ZT_FLOW_KINDS (1u << ZT_ACTIVITY_CONNECT | 1u << ZT_ACTIVITY_ACCEPT | 1u << ZT_ACTIVITY_FLOW)
+int zt_cli_say_lacking(struct zt_cli *c, struct zt_journal *j, zt_usec since, uint32_t kinds);
 int zt_cli_no_journal(struct zt_cli *c);	    /* exit code; says so */
 int zt_cli_no_event(struct zt_cli *c, uint64_t id); /* the same */
 
@@ -352,9 +356,11 @@ bool zt_cli_stopped(void);						/* it came */
 int zt_cli_next_event(struct zt_event_source *s, struct zt_event *ret); /* 1; 0: the end, or Ctrl-C came; -errno */
 /* All of the past, or with --follow until Ctrl-C. Exit code; *ret_source: "the journal", a path, … */
 int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const char **ret_source);
-/* Not root, and zt-segmentd tells: what it recorded, and with follow what comes, until Ctrl-C. fn: 0, or -errno, which ends it. Exit code */
+/* Not root, and zt-segmentd tells: what it recorded, and with follow what comes, until Ctrl-C. fn: 0, or -errno, which ends it. *ret_lost: denies that were
+ * not recorded, which is said as well. Exit code */
 bool zt_cli_events_told(struct zt_cli *c);
-int zt_cli_told_events(struct zt_cli *c, bool follow, int (*fn)(void *arg, const struct zt_event *e), void *arg);
+int zt_cli_told_events(struct zt_cli *c, bool follow, int (*fn)(void *arg, const struct zt_event *e), void *arg,
+		       uint64_t *ret_lost);
 void zt_cli_no_past_hint(struct zt_cli *c, const char *source); /* why nothing may have been found there */
 struct json_t *zt_event_json(const struct zt_event *e);
 void zt_event_to_text(const struct zt_event *e, struct zt_strbuf *out); /* "127.0.0.1:6379/tcp" */

@@ -123,7 +123,7 @@ static int print_path(struct zt_cli *c, const char *title, const struct zt_bench
 	for (size_t i = 0; t && i < n; i++)
 		if (add_row(t, &results[i]) < 0)
 			return -ENOMEM;
-	return t ? zt_table_print(t, c->out, title, lines, 2, c->width, c->colour) : -ENOMEM;
+	return t ? zt_table_print(t, c->out, title, lines, 2, c->columns, c->colour) : -ENOMEM;
 }
 
 static int run_path(struct zt_cli *c, bool full, enum zt_bench_path path, const char *title, json_t *all)

@@ -92,9 +92,11 @@ static int print_source(struct zt_cli *c, struct seen *seen)
 		return code;
 	seen->prefix = prefix;
 	while ((r = zt_cli_next_event(s, &e)) > 0) {
-		zt_cli_event_losses(c, s, lost, suppressed);
-		lost = zt_event_lost(s);
-		suppressed = zt_event_suppressed(s);
+		if (seen->follow) { /* else once, at the end */
+			zt_cli_event_losses(c, s, lost, suppressed);
+			lost = zt_event_lost(s);
+			suppressed = zt_event_suppressed(s);
+		}
 		r = zt_cli_event_wanted(c, &e) ? print_one(seen, &e) : 0;
 		if (r < 0)
 			break;
@@ -108,7 +110,9 @@ static int print_source(struct zt_cli *c, struct seen *seen)
 static int print_events(struct zt_cli *c, bool follow)
 {
 	struct seen seen = {.c = c, .follow = follow, .prefix = "ZT-BLOCKED: "};
-	int code = zt_cli_events_told(c) ? zt_cli_told_events(c, follow, print_one, &seen) : print_source(c, &seen);
+	uint64_t lost;
+	int code = zt_cli_events_told(c) ? zt_cli_told_events(c, follow, print_one, &seen, &lost)
+					 : print_source(c, &seen);
 
 	if (!code && seen.g.n && !c->json && !c->quiet && !zt_opt(c, RAW)) {
 		fputc('\n', c->out);
@@ -231,7 +235,7 @@ static int print_groups(struct zt_cli *c, struct zt_event_groups *g)
 	zt_format_thousands(g->total, total);
 	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s; times are UTC", total, g->total == 1 ? "" : "s",
 		 g->n, g->n == 1 ? "" : "s");
-	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->width, c->colour) < 0)
+	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->columns, c->colour) < 0)
 		return zt_cli_fail(c, -ENOMEM);
 	if (any(g, observed))
 		fprintf(c->out, "* only observed: it would be blocked if the policy enforced\n");
@@ -275,7 +279,11 @@ static int groups(struct zt_cli *c)
 
 int zt_cmd_blocked(struct zt_cli *c)
 {
-	bool follow = zt_opt(c, FOLLOW);
+	bool follow = zt_opt(c, FOLLOW), has_uid;
+	uint32_t uid;
+	int code = zt_cli_event_user(c, &has_uid, &uid); /* one that does not exist was never blocked: a mistake */
 
+	if (code)
+		return code;
 	return follow || zt_opt(c, RAW) ? print_events(c, follow) : groups(c);
 }

@@ -22,6 +22,8 @@ struct wanted {
 	bool has_uid, has_pid;
 	uint32_t uid, pid;
 	bool broken; /* nobody reads any more */
+	/* Of what is asked for, lost and not said yet; the last: of a kind that this program does not know. */
+	uint64_t lost[ZT_ACTIVITY_KINDS + 1];
 };
 
 static void print(const struct wanted *w, uint64_t id, const struct zt_activity *a)
@@ -54,7 +56,8 @@ static int read_who(struct zt_cli *c, struct wanted *w)
 	if (code)
 		return code;
 	if (pid && zt_parse_u64(pid, INT32_MAX, &n) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, NULL, "\"%s\" is not the number of a process", pid);
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "\"zt-segment events\" shows the numbers of processes",
+				    "\"%s\" is not the number of a process", pid);
 	w->has_pid = pid;
 	w->pid = (uint32_t)n;
 	return 0;
@@ -168,29 +171,98 @@ static int live(struct zt_cli *c, struct wanted *w)
 }
 
 /* ---- from the journal ---- */
-/* In the control group that --cgroup names, or one below it? The journal holds those of all. */
+/* In the control group that --cgroup names, or one below it? The journal holds those of all. What happened to the journal itself concerns each. */
 static bool is_inside(struct zt_cli *c, const struct zt_activity *a)
 {
-	const char *group = zt_opt(c, CGROUP);
-	size_t n = group ? strlen(group) : 0;
+	const char *group = zt_opt(c, CGROUP) ? zt_opt(c, CGROUP) : "";
+	size_t n;
 
-	return !n || (zt_activity_has(a, ZT_FIELD_cgroup) && !strncmp(a->cgroup, group, n) &&
-		      (!a->cgroup[n] || a->cgroup[n] == '/'));
+	group += strspn(group, "/"); /* as /proc/PID/cgroup has it; the journal has none */
+	for (n = strlen(group); n && group[n - 1] == '/'; n--)
+		;
+	if (n && !zt_activity_has(a, ZT_FIELD_cgroup))
+		return (BIT(STATE) | BIT(LOST)) >> a->kind & 1;
+	return !n || (!strncmp(a->cgroup, group, n) && (!a->cgroup[n] || a->cgroup[n] == '/'));
 }
 
-static int print_more(struct wanted *w, struct zt_journal_iter *it)
+/* A loss has neither user nor process, and a view of some kinds has no row for it: who looks at a part is told beside it. */
+static bool hides_losses(const struct wanted *w)
+{
+	return !(w->kinds & BIT(LOST)) || w->has_uid || w->has_pid;
+}
+
+static int take_loss(void *arg, uint64_t id, const struct zt_activity *a)
+{
+	struct wanted *w = arg;
+	uint64_t n;
+	int kind = zt_activity_loss(a, &n);
+
+	(void)id;
+	if (kind < 0 || w->kinds & BIT(LOST) || w->kinds >> kind & 1)
+		w->lost[kind < 0 ? ZT_ACTIVITY_KINDS : kind] += n;
+	return 0;
+}
+
+static void say_missing(struct wanted *w)
+{
+	for (unsigned k = 0; k <= ZT_ACTIVITY_KINDS; k++) {
+		const char *name = k < ZT_ACTIVITY_KINDS ? zt_activity_info(k)->name : "unknown";
+		char n[32];
+
+		if (!w->lost[k])
+			continue;
+		zt_format_thousands(w->lost[k], n);
+		fprintf(w->c->err,
+			"zt-segment: %s more events of kind %s were lost, nobody knows whose: \"events --kind lost\" says when\n",
+			n, name);
+		w->lost[k] = 0;
+	}
+}
+
+static int say_losses(struct wanted *w, struct zt_journal_iter *losses)
+{
+	struct zt_activity a;
+	int r = 0;
+
+	while (losses && (r = zt_journal_next(losses, &a, NULL)) > 0)
+		(void)take_loss(w, 0, &a);
+	say_missing(w);
+	return r;
+}
+
+/* Both where the journal stands; losses NULL: they are among the others. */
+struct reading {
+	struct zt_journal *j;
+	struct zt_journal_iter *it, *losses;
+};
+
+static void reading_done(struct reading *r)
+{
+	zt_journal_iter_free(r->it);
+	zt_journal_iter_free(r->losses);
+}
+
+static int begin(const struct wanted *w, const struct zt_journal_query *q, struct reading *ret)
+{
+	struct zt_journal_query lost = {.kinds = BIT(LOST), .since = q->since, .after = q->after};
+	int r = zt_journal_query(ret->j, q, &ret->it);
+
+	return r ?: hides_losses(w) ? zt_journal_query(ret->j, &lost, &ret->losses) : 0;
+}
+
+static int print_more(struct wanted *w, const struct reading *from)
 {
 	struct zt_activity a;
 	uint64_t id;
 	int r = 0;
 
-	while (!w->broken && (r = zt_journal_next(it, &a, &id)) > 0) {
+	while (!w->broken && (r = zt_journal_next(from->it, &a, &id)) > 0) {
 		if (is_inside(w->c, &a))
 			print(w, id, &a);
 		w->broken = ferror(w->c->out);
 	}
 	w->broken = fflush(w->c->out) || w->broken;
-	return r;
+	return r < 0 ? r : say_losses(w, from->losses);
 }
 
 /* Readable when somebody writes the journal, or closes it. -1: it has to be looked at. */
@@ -221,7 +293,7 @@ static int wait_written(struct pollfd fds[2])
 }
 
 /* What zt-segmentd writes, each second, until a signal comes. */
-static int tail(struct wanted *w, struct zt_journal *j, struct zt_journal_iter *it)
+static int tail(struct wanted *w, const struct reading *from)
 {
 	ZT_CLOSE int signals = zt_cli_signals();
 	ZT_CLOSE int changes = watch_journal(w->c);
@@ -231,10 +303,10 @@ static int tail(struct wanted *w, struct zt_journal *j, struct zt_journal_iter *
 	int r = signals < 0 ? -errno : 0;
 
 	while (r >= 0 && !w->broken && !fds[0].revents) {
-		r = print_more(w, it);
+		r = print_more(w, from);
 		if (r >= 0)
 			r = wait_written(fds);
-		if (r < 0 || zt_journal_status(j, &now) < 0)
+		if (r < 0 || zt_journal_status(from->j, &now) < 0)
 			continue;
 		if (written && !now.written)
 			fprintf(w->c->err, "zt-segment: zt-segmentd has ended; waiting for it\n");
@@ -245,17 +317,17 @@ static int tail(struct wanted *w, struct zt_journal *j, struct zt_journal_iter *
 
 static int read_journal(struct wanted *w, struct zt_journal *j, const struct zt_journal_query *q)
 {
-	ZT_CLEANUP(zt_journal_iter_freep) struct zt_journal_iter *it = NULL;
+	ZT_CLEANUP(reading_done) struct reading from = {.j = j};
 	struct zt_cli *c = w->c;
-	int r = zt_journal_query(j, q, &it);
+	int r = begin(w, q, &from);
 
 	if (r >= 0 && !c->json && !c->quiet)
 		zt_view_head(c, w->view, true);
 	if (r >= 0)
-		r = zt_opt(c, FOLLOW) ? tail(w, j, it) : print_more(w, it);
-	if (it && zt_journal_iter_damaged(it))
+		r = zt_opt(c, FOLLOW) ? tail(w, &from) : print_more(w, &from);
+	if (from.it && zt_journal_iter_damaged(from.it))
 		fprintf(c->err, "zt-segment: %llu parts of the journal cannot be read: zt-segment journal check\n",
-			(unsigned long long)zt_journal_iter_damaged(it));
+			(unsigned long long)zt_journal_iter_damaged(from.it));
 	if (r < 0)
 		return zt_cli_fail(c, r);
 	return w->broken && !zt_opt(c, FOLLOW) ? ZT_EXIT_FAILED : 0;
@@ -284,16 +356,22 @@ static int through_daemon(struct wanted *w, struct zt_journal_query *q)
 	bool follow = zt_opt(c, FOLLOW);
 	ZT_CLOSE int signals = follow ? zt_cli_signals() : -1;
 	struct pollfd fd = {.fd = signals, .events = POLLIN};
+	struct zt_journal_query lost = {.kinds = BIT(LOST)};
 	uint64_t newest = 0;
 	int code = zt_cli_member_newest(c, &newest); /* who may not read is told before the head */
 
 	if (follow && !q->since)
 		q->after = newest;
+	lost.since = q->since;
+	lost.after = q->after;
 	if (!code && !c->json && !c->quiet)
 		zt_view_head(c, w->view, true);
 	do {
 		code = code ?: zt_cli_member_events(c, q, print_told, w);
 		w->broken = fflush(c->out) || w->broken;
+		if (hides_losses(w) && !w->broken)
+			code = code ?: zt_cli_member_events(c, &lost, take_loss, w);
+		say_missing(w);
 	} while (follow && !code && !w->broken && poll(&fd, 1, LOOK_OF_MEMBER) == 0);
 	return w->broken && !follow ? ZT_EXIT_FAILED : code;
 }

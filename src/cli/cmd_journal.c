@@ -66,6 +66,22 @@ static void line(struct zt_cli *c, const char *title, uint64_t n, zt_usec since)
 	fprintf(c->out, "%-14s%s%s%s\n", title, number, since ? ", since " : "", since ? when : "");
 }
 
+/* Those that a flood of the others does not push out: which kinds that are says what the number means. */
+static void apart_line(struct zt_cli *c, uint64_t n)
+{
+	const char *before = " (";
+	char number[32];
+
+	zt_format_thousands(n, number);
+	fprintf(c->out, "%-14s%s", "  kept apart:", number);
+	for (enum zt_activity_kind k = 0; k < ZT_ACTIVITY_KINDS; k++)
+		if (zt_journal_is_vital(k)) {
+			fprintf(c->out, "%s%s", before, zt_activity_info(k)->name);
+			before = ", ";
+		}
+	fputs(")\n", c->out);
+}
+
 static int status(struct zt_cli *c)
 {
 	ZT_CLEANUP(zt_journal_closep) struct zt_journal *j = NULL;
@@ -81,7 +97,7 @@ static int status(struct zt_cli *c)
 	if (c->json)
 		return status_json(c, &s);
 	line(c, "Events:", s.records, s.oldest);
-	line(c, "  of attacks:", s.vital_records, 0);
+	apart_line(c, s.vital_records);
 	line(c, "Flows:", s.flows, s.oldest_flow);
 	line(c, "  different:", s.keys, 0);
 	size_line(c, "Size:         ", s.file_bytes);
@@ -136,8 +152,9 @@ static int put(struct zt_cli *c, struct target *t, const struct zt_activity *a, 
 	}
 	r = zt_sink_text(t->format, a, t->host, id, &b);
 	zt_strbuf_char(&b, '\n');
+	errno = 0;
 	if (!r && fwrite(b.buf, 1, b.len, c->out) != b.len)
-		r = -EIO;
+		r = errno ? -errno : -EIO;
 	return r;
 }
 
@@ -153,7 +170,7 @@ static int put_all(struct zt_cli *c, struct target *t, struct zt_journal_iter *i
 		if (r < 0)
 			return r;
 	}
-	return r ?: fflush(c->out) ? -EIO : 0;
+	return r ?: fflush(c->out) ? -errno : 0;
 }
 
 static int exported(struct zt_cli *c, struct target *t, uint64_t damaged)
@@ -311,7 +328,7 @@ static int flow_table(struct zt_cli *c, json_t *const *rows, size_t n)
 
 	for (size_t i = 0; i < shown && !r; i++)
 		r = flow_row(t, rows[i]);
-	r = r ?: zt_table_print(t, c->out, "FLOWS", NULL, 0, c->width, c->colour);
+	r = r ?: zt_table_print(t, c->out, "FLOWS", NULL, 0, c->columns, c->colour);
 	if (!r && shown < n)
 		fprintf(c->out, "%zu more, with fewer connections each; --verbose lists them.\n", n - shown);
 	return r < 0 ? zt_cli_fail(c, r) : 0;
@@ -477,7 +494,7 @@ static int check_options(struct zt_cli *c, const struct part *p)
 	static const struct {
 		enum zt_opt opt;
 		bool of_query;
-	} options[] = {{ZT_OPT_SINCE, true},   {ZT_OPT_UNTIL, true}, {ZT_OPT_USER, true},   {ZT_OPT_KIND, true},
+	} options[] = {{ZT_OPT_SINCE, true},   {ZT_OPT_UNTIL, true}, {ZT_OPT_USER, true},   {ZT_OPT_KIND, false},
 		       {ZT_OPT_FORMAT, false}, {ZT_OPT_TO, false},   {ZT_OPT_FOLLOW, false}};
 
 	for (size_t i = 0; i < ZT_ARRAY_SIZE(options); i++)

@@ -243,6 +243,7 @@ int zt_cmd_learn(struct zt_cli *c)
 	code = code ? code : zt_cli_since(c, "7d", &w.since);
 	code = code ? code : zt_cli_journal(c, &w.j);
 	code = code ? code : zt_cli_seen(c, w.j, w.since, 0, &w.own, &w.all);
+	code = code ? code : zt_cli_say_lacking(c, w.j, w.since, ZT_FLOW_KINDS);
 	if (code)
 		return code;
 	(void)zt_journal_unix(w.j, w.since, &w.unix_calls); /* it is only told */

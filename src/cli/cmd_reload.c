@@ -155,7 +155,22 @@ static void print_limit(struct zt_cli *c, const json_t *g)
 	fprintf(c->out, ", lost %s\n", number_of(g, "lost", lost));
 }
 
-/* The limits of the daemon, its last troubles: for --verbose. */
+static void print_kinds(struct zt_cli *c, json_t *events)
+{
+	const char *kind;
+	json_t *of;
+
+	if (json_object_size(events))
+		fprintf(c->out, "Events told since it started:\n");
+	json_object_foreach (events, kind, of) {
+		char told[32], lost[32];
+
+		fprintf(c->out, "  %-20s  %s, lost %s\n", kind, number_of(of, "told", told),
+			number_of(of, "lost", lost));
+	}
+}
+
+/* What the daemon told and lost, its limits, its last troubles: for --verbose. */
 void zt_daemon_details(struct zt_cli *c, const struct json_t *j)
 {
 	const json_t *g, *reload = json_object_get(j, "last_reload"), *gap = json_object_get(j, "gap");
@@ -174,6 +189,7 @@ void zt_daemon_details(struct zt_cli *c, const struct json_t *j)
 		zt_strbuf_printf(&b, "%s: %s", text_of(g, "kind"), text_of(g, "why"));
 		zt_cli_bullet(c->out, zt_strbuf_cstr(&b), c->width - 1);
 	}
+	print_kinds(c, json_object_get(j, "events"));
 	fprintf(c->out, "Limits of the daemon:\n");
 	json_array_foreach (json_object_get(j, "limits"), i, g)
 		print_limit(c, g);

@@ -50,7 +50,7 @@ static struct user next_user(const struct zt_event_groups *g, size_t first)
 	return u;
 }
 
-static void programs(struct zt_cli *c, const struct zt_event *e)
+static void programs(const struct zt_event *e, struct zt_strbuf *out)
 {
 	ZT_STRBUF struct zt_strbuf from = {0}, to = {0};
 
@@ -60,24 +60,40 @@ static void programs(struct zt_cli *c, const struct zt_event *e)
 		zt_strbuf_escaped(&from, e->program, strlen(e->program));
 	if (e->receiver.known)
 		zt_event_end_text(&e->receiver, true, &to);
-	fprintf(c->out, "%s%s%s%s", from.len ? "  by " : "", zt_strbuf_cstr(&from), to.len ? "  to " : "",
-		zt_strbuf_cstr(&to));
+	zt_strbuf_printf(out, "%s%s%s%s", from.len ? "  by " : "", zt_strbuf_cstr(&from), to.len ? "  to " : "",
+			 zt_strbuf_cstr(&to));
+}
+
+enum { COUNT_WIDTH = 10, PLACE_WIDTH = 26, INDENT = 12 };
+
+/* What does not fit into a line of the terminal goes on below. */
+static void print_line(struct zt_cli *c, const char *count, const char *place, const struct zt_strbuf *rest)
+{
+	size_t room = ZT_MAX(strlen(place), rest->len ? (size_t)PLACE_WIDTH : 0);
+
+	if (!c->columns || INDENT + room + rest->len <= c->columns) {
+		fprintf(c->out, "%*s  %-*s%s\n", COUNT_WIDTH, count, rest->len ? PLACE_WIDTH : 0, place,
+			zt_strbuf_cstr(rest));
+		return;
+	}
+	fprintf(c->out, "%*s  %s\n", COUNT_WIDTH, count, place);
+	zt_cli_wrap(c->out, zt_strbuf_cstr(rest) + strspn(zt_strbuf_cstr(rest), " "), INDENT, c->columns);
 }
 
 static void destination(struct zt_cli *c, const struct zt_event_group *g)
 {
 	const struct zt_event *e = &g->sample;
-	ZT_STRBUF struct zt_strbuf to = {0};
+	ZT_STRBUF struct zt_strbuf to = {0}, rest = {0};
 	char count[32], last[32] = "";
 
 	zt_event_to_text(e, &to);
 	zt_format_thousands(g->count, count);
 	if (g->last)
 		zt_time_format(g->last, last);
-	fprintf(c->out, "%10s  %-*s%s%s", count, *last || *e->program || *e->receiver.program ? 26 : 0,
-		zt_strbuf_cstr(&to), *last ? "  last " : "", last);
-	programs(c, e);
-	fprintf(c->out, "%s\n", e->kind == ZT_EVENT_OBSERVED ? "  (observed)" : "");
+	zt_strbuf_printf(&rest, "%s%s", *last ? "  last " : "", last);
+	programs(e, &rest);
+	zt_strbuf_str(&rest, e->kind == ZT_EVENT_OBSERVED ? "  (observed)" : "");
+	print_line(c, count, zt_strbuf_cstr(&to), &rest);
 }
 
 static void sender(struct zt_cli *c, const struct zt_event_groups *g, const struct user *u)
@@ -175,7 +191,9 @@ int zt_cmd_report(struct zt_cli *c)
 {
 	struct zt_event_groups g = {0};
 	const char *source = NULL;
-	int code = zt_cli_events_group(c, &g, &source);
+	bool has_uid;
+	uint32_t uid;
+	int code = zt_cli_event_user(c, &has_uid, &uid) ?: zt_cli_events_group(c, &g, &source);
 
 	if (!code && g.n)
 		qsort(g.items, g.n, sizeof(*g.items), by_sender_then_count);

@@ -69,7 +69,7 @@ static int table(struct zt_cli *c, const struct zt_revoke_report *r)
 
 	for (size_t i = 0; !e && i < shown; i++)
 		e = row(t, &r->v[i]);
-	e = e ?: zt_table_print(t, c->out, NULL, NULL, 0, c->width, c->colour);
+	e = e ?: zt_table_print(t, c->out, NULL, NULL, 0, c->columns, c->colour);
 	if (shown < r->n)
 		fprintf(c->out, "... and %zu more (-v shows all)\n", r->n - shown);
 	return e;

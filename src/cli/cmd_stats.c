@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 
 enum { ROWS_DEFAULT = 30 };
+#define SUMMED (ZT_FLOW_KINDS | 1u << ZT_ACTIVITY_CLOSE | 1u << ZT_ACTIVITY_DENY)
 
 /* ---- printing ---- */
 static int print_table(struct zt_cli *c, const struct zt_sums *s, const char *title, const char *since)
@@ -37,7 +38,7 @@ static int print_table(struct zt_cli *c, const struct zt_sums *s, const char *ti
 						       last}); /* out of memory shows at print */
 	}
 	(void)snprintf(head, sizeof(head), "Since %s; bytes of payload; times are UTC", since);
-	if (!t || zt_table_print(t, c->out, "TRAFFIC", heads, 1, c->width, c->colour) < 0)
+	if (!t || zt_table_print(t, c->out, "TRAFFIC", heads, 1, c->columns, c->colour) < 0)
 		return zt_cli_fail(c, -ENOMEM);
 	if (rows < s->n)
 		fprintf(c->out, "... and %zu more; --verbose lists them.\n", s->n - rows);
@@ -76,7 +77,14 @@ static int from_journal(struct zt_cli *c, zt_usec since, struct zt_sums *s)
 		return code;
 	r = zt_journal_flows(j, &q, true, add, s);
 	zt_sums_merge(s);
-	return r < 0 ? zt_cli_fail(c, r) : 0;
+	return r < 0 ? zt_cli_fail(c, r) : zt_cli_say_lacking(c, j, since, SUMMED);
+}
+
+static int through_daemon(struct zt_cli *c, zt_usec since, struct zt_sums *s)
+{
+	int code = zt_cli_member_sums(c, since, s);
+
+	return code ? code : zt_cli_say_lacking(c, NULL, since, SUMMED);
 }
 
 int zt_cmd_stats(struct zt_cli *c)
@@ -91,7 +99,7 @@ int zt_cmd_stats(struct zt_cli *c)
 				    "there are no sums by \"%s\"", by);
 	code = zt_cli_since(c, since, &from);
 	if (!code)
-		code = zt_cli_is_member(c) ? zt_cli_member_sums(c, from, &s) : from_journal(c, from, &s);
+		code = zt_cli_is_member(c) ? through_daemon(c, from, &s) : from_journal(c, from, &s);
 	if (code)
 		return code;
 	if (c->json)

@@ -312,7 +312,7 @@ static int print_table(struct zt_cli *c, const struct state *s)
 	n = head_lines(c, s, lines);
 	for (size_t i = 0; i < n; i++)
 		head[i] = lines[i];
-	r = zt_table_print(t, c->out, "ZT-SEGMENT STATUS", head, n, c->width, c->colour);
+	r = zt_table_print(t, c->out, "ZT-SEGMENT STATUS", head, n, c->columns, c->colour);
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 

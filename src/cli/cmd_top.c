@@ -263,8 +263,8 @@ static int print_table(const struct top *t, struct use **v, size_t n)
 		       t->tty ? "; q ends" : "");
 	if (t->tty)
 		fputs("\033[H\033[J", t->c->out);
-	return !table || zt_table_print(table, t->c->out, "WHO USES THE NETWORK", heads, 1, t->c->width, t->c->colour) <
-				       0
+	return !table || zt_table_print(table, t->c->out, "WHO USES THE NETWORK", heads, 1, t->c->columns,
+					t->c->colour) < 0
 		       ? -ENOMEM
 		       : 0;
 }

@@ -248,6 +248,7 @@ int zt_cmd_unused(struct zt_cli *c)
 	code = code ? code : zt_cli_journal(c, &k.j);
 	code = code ? code : read_rules(&k);
 	code = code ? code : zt_cli_seen(c, k.j, since, 0, &k.own, &k.seen);
+	code = code ? code : zt_cli_say_lacking(c, k.j, since, ZT_FLOW_KINDS);
 	if (code)
 		return code;
 	r = zt_uses_make(&k.seen, k.rs, &k.uses);

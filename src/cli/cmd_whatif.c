@@ -175,6 +175,7 @@ int zt_cmd_whatif(struct zt_cli *c)
 	code = code ? code : zt_cli_compile_file(c, zt_cli_policy_path(c), &q.after, &q.observes);
 	code = code ? code : old_policy(&q);
 	code = code ? code : zt_cli_seen(c, q.j, since, 0, &q.own, &q.seen);
+	code = code ? code : zt_cli_say_lacking(c, q.j, since, ZT_FLOW_KINDS);
 	if (code)
 		return code;
 	if (!q.seen.n)

@@ -441,7 +441,7 @@ static int show_all(struct zt_cli *c, const struct book *b)
 		zt_person_done(&p);
 	}
 	return r < 0 ? r
-		     : zt_table_print(t, c->out, "Who holds sockets", head ? &head : NULL, head ? 1 : 0, c->width,
+		     : zt_table_print(t, c->out, "Who holds sockets", head ? &head : NULL, head ? 1 : 0, c->columns,
 				      c->colour);
 }
 

@@ -174,11 +174,26 @@ bool zt_cli_event_wanted(const struct zt_cli *c, const struct zt_event *e)
 	return e->has_uid && e->uid == uid;
 }
 
+/* Of what zt-segmentd tells, both in one number: the policy's limit keeps denies back, and a flood can come too fast. */
+static void say_missing(struct zt_cli *c, uint64_t missing)
+{
+	char n[32];
+
+	zt_format_thousands(missing, n);
+	if (missing && !c->quiet)
+		fprintf(c->err,
+			"zt-segment: %s more are not among these: kept back by log_limit of the policy, or lost\n", n);
+}
+
 void zt_cli_event_losses(struct zt_cli *c, const struct zt_event_source *s, uint64_t lost, uint64_t suppressed)
 {
 	bool record = !strcmp(zt_event_source_name(s), "record");
 	char n[32];
 
+	if (!strcmp(zt_event_source_name(s), "events")) {
+		say_missing(c, zt_event_lost(s) - lost);
+		return;
+	}
 	if (c->quiet)
 		return;
 	zt_format_thousands(zt_event_lost(s) - lost, n);
@@ -212,34 +227,47 @@ struct told {
 	int (*fn)(void *arg, const struct zt_event *e);
 	void *arg;
 	int r;
+	uint64_t lost;
 };
 
 static int give_told(void *arg, uint64_t id, const struct zt_activity *a)
 {
 	struct told *t = arg;
 	struct zt_event e;
+	uint64_t n;
 
 	(void)id;
+	if (a->kind == ZT_ACTIVITY_LOST) {
+		t->lost += zt_activity_loss(a, &n) == ZT_ACTIVITY_DENY ? n : 0;
+		return 0;
+	}
 	zt_event_of_activity(a, &e);
 	if (zt_cli_event_wanted(t->c, &e))
 		t->r = t->fn(t->arg, &e);
 	return t->r < 0 || stopped;
 }
 
-int zt_cli_told_events(struct zt_cli *c, bool follow, int (*fn)(void *arg, const struct zt_event *e), void *arg)
+int zt_cli_told_events(struct zt_cli *c, bool follow, int (*fn)(void *arg, const struct zt_event *e), void *arg,
+		       uint64_t *ret_lost)
 {
-	struct zt_journal_query q = {.kinds = 1u << ZT_ACTIVITY_DENY};
+	struct zt_journal_query q = {.kinds = 1u << ZT_ACTIVITY_DENY | 1u << ZT_ACTIVITY_LOST};
 	struct told t = {.c = c, .fn = fn, .arg = arg};
+	uint64_t said = 0;
 	int code = follow ? zt_cli_member_newest(c, &q.after) : zt_cli_since(c, "24h", &q.since);
 
 	if (follow)
 		zt_cli_catch_end();
 	while (!code) {
 		code = zt_cli_member_events(c, &q, give_told, &t);
+		say_missing(c, t.lost - said);
+		said = t.lost;
 		if (!follow || t.r < 0 || stopped || fflush(c->out) || poll(NULL, 0, LOOK_MSEC) < 0)
 			break;
 	}
-	return code ? code : t.r < 0 ? zt_cli_fail(c, t.r) : 0;
+	if (code || t.r < 0)
+		return code ? code : zt_cli_fail(c, t.r);
+	*ret_lost = t.lost;
+	return 0;
 }
 
 static int add_told(void *arg, const struct zt_event *e)
@@ -255,7 +283,7 @@ int zt_cli_events_group(struct zt_cli *c, struct zt_event_groups *ret, const cha
 
 	*ret_source = source_title(c, "events");
 	if (zt_cli_events_told(c))
-		return zt_cli_told_events(c, zt_opt(c, FOLLOW), add_told, ret);
+		return zt_cli_told_events(c, zt_opt(c, FOLLOW), add_told, ret, &ret->lost);
 	code = zt_cli_events(c, zt_opt(c, FOLLOW), &s, NULL);
 	if (code)
 		return code;

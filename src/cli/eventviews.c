@@ -176,6 +176,18 @@ static void put_end(const struct zt_activity *a, struct zt_strbuf *out)
 		zt_strbuf_printf(out, "status %u", a->exit_code);
 }
 
+/* "1,204 of kind connect: No space left on device" */
+static void put_loss(const struct zt_activity *a, struct zt_strbuf *out)
+{
+	char n[32];
+
+	zt_format_thousands(zt_activity_has(a, ZT_FIELD_count) ? a->count : 1, n);
+	zt_strbuf_printf(out, "%s of kind ", n);
+	put(a, ZT_FIELD_detail, out);
+	if (zt_activity_has(a, ZT_FIELD_error))
+		zt_strbuf_printf(out, ": %s", a->error);
+}
+
 /* What matters of each kind. */
 void zt_activity_what(const struct zt_activity *a, struct zt_strbuf *out)
 {
@@ -226,8 +238,10 @@ void zt_activity_what(const struct zt_activity *a, struct zt_strbuf *out)
 		if (zt_activity_has(a, ZT_FIELD_error))
 			zt_strbuf_printf(out, ": %s", a->error);
 		break;
-	case ZT_ACTIVITY_STATE:
 	case ZT_ACTIVITY_LOST:
+		put_loss(a, out);
+		break;
+	case ZT_ACTIVITY_STATE:
 	case ZT_ACTIVITY_KINDS:
 		put(a, ZT_FIELD_detail, out);
 		break;

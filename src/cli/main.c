@@ -22,8 +22,12 @@ static int run(struct zt_cli *c)
 		code = c->args.verb->run(c);
 	zt_cli_flush_diags(c);
 	zt_cli_done(c);
-	if (fflush(stdout) || ferror(stdout)) {
+	if (fflush(stdout)) {
 		fprintf(stderr, "zt-segment: error: cannot write the output: %s [ZT5000]\n", strerror(errno));
+		return code ? code : ZT_EXIT_FAILED;
+	}
+	if (ferror(stdout)) { /* earlier: why is not known any more */
+		fprintf(stderr, "zt-segment: error: the output could not be written, or not all of it [ZT5000]\n");
 		return code ? code : ZT_EXIT_FAILED;
 	}
 	return code;

@@ -31,12 +31,63 @@ int zt_cli_journal(struct zt_cli *c, struct zt_journal **ret)
 
 	if (r == -ENOENT)
 		return zt_cli_no_journal(c);
-	if (r == -EACCES && geteuid())
+	if (r == -EACCES && geteuid()) {
+		zt_diags_done(&c->diags); /* one message, with the remedy */
+		c->diags = (struct zt_diags){0};
 		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5003,
 				    "members of the group zt-segment have \"status\", \"events\", \"why\", \"drift\", "
 				    "\"blocked\", \"report\" and \"stats\"",
 				    "\"%s\" reads the whole journal, which only root may", c->args.verb->name);
+	}
 	return r < 0 ? zt_cli_fail(c, r) : 0;
+}
+
+/* ---- what the sums lack ---- */
+struct lacking {
+	uint32_t kinds;
+	uint64_t n;
+};
+
+static int add_loss(void *arg, uint64_t id, const struct zt_activity *a)
+{
+	struct lacking *l = arg;
+	uint64_t n;
+	int kind = zt_activity_loss(a, &n);
+
+	(void)id;
+	if (kind < 0 || l->kinds >> kind & 1)
+		l->n += n;
+	return 0;
+}
+
+int zt_cli_say_lacking(struct zt_cli *c, struct zt_journal *j, zt_usec since, uint32_t kinds)
+{
+	ZT_CLEANUP(zt_journal_iter_freep) struct zt_journal_iter *it = NULL;
+	struct zt_journal_query q = {.since = since, .kinds = 1u << ZT_ACTIVITY_LOST};
+	struct lacking l = {.kinds = kinds};
+	struct zt_activity a;
+	char n[32];
+	int r = 0;
+
+	if (!j) {
+		int code = zt_cli_member_events(c, &q, add_loss, &l);
+
+		if (code)
+			return code;
+	} else {
+		r = zt_journal_query(j, &q, &it);
+	}
+	while (it && (r = zt_journal_next(it, &a, NULL)) > 0)
+		(void)add_loss(&l, 0, &a);
+	if (r < 0)
+		return zt_cli_fail(c, r);
+	zt_format_thousands(l.n, n);
+	if (l.n && !c->quiet)
+		fprintf(c->err,
+			"zt-segment: %s events of connections were lost in that time and are missing in this: "
+			"\"events --kind lost\" says when\n",
+			n);
+	return 0;
 }
 
 int zt_cli_time(struct zt_cli *c, enum zt_opt opt, const char *otherwise, zt_usec *ret)
@@ -90,6 +141,7 @@ int zt_cli_event_user(struct zt_cli *c, bool *ret_has, uint32_t *ret)
 	if (zt_parse_u64(user, UINT32_MAX, &n) == 0)
 		*ret = (uint32_t)n;
 	else if (zt_user_lookup(user, ret) < 0)
-		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, NULL, "there is no user \"%s\"", user);
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5011, "a user without a name is a number, such as 1001",
+				    "there is no user \"%s\"", user);
 	return 0;
 }

@@ -13,6 +13,8 @@
 #include "cli/cli.h"
 #include "identity/identity.h"
 
+enum { TEXT_WIDTH = 80 };
+
 int zt_cli_error(struct zt_cli *c, int code, unsigned zt_code, const char *hint, const char *fmt, ...)
 {
 	ZT_STRBUF struct zt_strbuf b = {0};
@@ -109,13 +111,15 @@ static bool colour_wanted(FILE *f)
 	return isatty(fileno(f)) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
-static unsigned screen_width(FILE *f)
+static unsigned screen_columns(FILE *f)
 {
+	const char *said = getenv("COLUMNS");
 	struct winsize w;
+	uint64_t n;
 
-	if (isatty(fileno(f)) && ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col >= 40)
-		return ZT_MIN(w.ws_col, 160);
-	return 80;
+	if (isatty(fileno(f)))
+		return ioctl(fileno(f), TIOCGWINSZ, &w) == 0 && w.ws_col >= 40 ? ZT_MIN(w.ws_col, 160) : TEXT_WIDTH;
+	return said && zt_parse_u64(said, UINT16_MAX, &n) == 0 && n >= 40 ? (unsigned)n : 0;
 }
 
 static char *state_dir(struct zt_cli *c)
@@ -159,7 +163,8 @@ int zt_cli_init(struct zt_cli *c)
 	c->verbose = zt_opt(c, VERBOSE);
 	c->colour = colour_wanted(c->out);
 	c->err_colour = colour_wanted(c->err);
-	c->width = screen_width(c->out);
+	c->columns = screen_columns(c->out);
+	c->width = c->columns ? c->columns : TEXT_WIDTH;
 	c->instance = zt_opt(c, INSTANCE) ? zt_opt(c, INSTANCE) : "default";
 	if (!instance_valid(c->instance))
 		return zt_cli_error(c, ZT_EXIT_USAGE, 5002, NULL,

@@ -76,7 +76,7 @@ const struct zt_option zt_options[ZT_OPT_COUNT] = {
 	[ZT_OPT_ALLOWED] = {"allowed", 0, NULL, false, ZT_COMPLETE_NOTHING, NULL, "also flows that the policy allows"},
 	[ZT_OPT_KIND] =
 		{"kind", 'k', "KIND,...", false, ZT_COMPLETE_WORDS,
-		 "exec exit connect accept listen close flow dns open deny allow privilege module ptrace state lost",
+		 "exec exit connect accept listen close flow dns open deny allow privilege module ptrace state lost bind",
 		 "only these kinds: exec, exit, connect, accept, listen, close, flow, dns, open, deny, allow, privilege, "
 		 "module, ptrace, state, lost, bind"},
 	[ZT_OPT_INTERVAL] = {"interval", 0, "TIME", false, ZT_COMPLETE_WORDS, "1s 2s 10s", "how often (default: 2s)"},
@@ -438,7 +438,9 @@ const struct zt_verb zt_verbs[] = {
 		 "program and service. A view prints the columns of execsnoop, tcplife or opensnoop.\n\nWithout --follow it reads the "
 		 "journal of zt-segmentd, of the last 24 hours unless --since says otherwise. With --follow it goes on with what zt-segmentd writes there each second; where that "
 		 "does not run, the events come from programs in the kernel, which only look and are gone when the command ends. What comes faster "
-		 "than it can be printed is then lost, and counted at the end. --cgroup and --netns bound what is looked at.",
+		 "than it can be printed is then lost, and counted at the end. --cgroup and --netns bound what is looked at.\n\nWhat zt-segmentd could not "
+		 "record is an event itself, of kind lost. Where only a part is shown, of some kinds, of a user or of a process, how many of these kinds were lost meanwhile is said on "
+		 "standard error, since nobody knows whose they were.",
 	 .example = "zt-segment events --follow --kind connect,close --user web-user",
 	 .flags = ZT_VERB_JSON | ZT_VERB_READS,
 	 .max_args = 1,
@@ -487,7 +489,8 @@ const struct zt_verb zt_verbs[] = {
 	 .summary = "what is remembered of events: size, export, soundness",
 	 .help = "zt-segmentd keeps what happened in journal/events.db of the state folder: events for days, and for long who talked to whom, "
 		 "by the minute. All of this works with and without the daemon.\n\nstatus (default): how much there is, since when, is it being "
-		 "written. export: the events, one a line, to the screen or, with --to, to a log server; --follow goes on with what comes. flows: "
+		 "written; those that tell of attacks (deny, privilege, module, ptrace, state, lost) are kept apart from those that anybody can cause "
+		 "in any number and that cannot push them out when space is short. export: the events, one a line, to the screen or, with --to, to a log server; --follow goes on with what comes. flows: "
 		 "who talked to whom, added up. check: reads everything and finds damage. vacuum: gives free space back. fields: the fields "
 		 "of an event and their names in ECS and OCSF.",
 	 .example = "zt-segment journal export --since 1h --format ecs",

@@ -67,6 +67,14 @@ int zt_activity_find(const char *name)
 	return -ENOENT;
 }
 
+int zt_activity_loss(const struct zt_activity *a, uint64_t *ret_count)
+{
+	bool of = a->kind == ZT_ACTIVITY_LOST && zt_activity_has(a, ZT_FIELD_detail);
+
+	*ret_count = zt_activity_has(a, ZT_FIELD_count) ? a->count : 1;
+	return of ? zt_activity_find(a->detail) : -ENOENT;
+}
+
 void zt_activity_init(struct zt_activity *a, enum zt_activity_kind kind, zt_usec time)
 {
 	a->has = 0;

@@ -80,6 +80,8 @@ struct zt_activity_info {
 };
 const struct zt_activity_info *zt_activity_info(enum zt_activity_kind kind);
 int zt_activity_find(const char *name); /* kind, or -ENOENT */
+int zt_activity_loss(const struct zt_activity *a,
+		     uint64_t *ret_count); /* of one of kind lost: which kind, or -ENOENT, and how many */
 
 /* ---- forms ---- */
 /* One field as text: "10.0.0.1", "tcp", "2024-12-27T10:00:00.123456Z", "42". "" when it is not set. */

@@ -89,7 +89,8 @@ int zt_event_record_open(const struct zt_event_record *from, zt_usec since, bool
 struct zt_activity;
 void zt_event_of_activity(const struct zt_activity *a,
 			  struct zt_event *ret); /* a record of the journal; what it has not stays empty */
-/* What zt-segmentd writes into its journal at path. -ENOENT: there is none; -ESRCH: nobody writes it at the moment. */
+/* What zt-segmentd writes into its journal at path; what it lost of it counts as lost here. -ENOENT: there is none; -ESRCH: nobody writes it at the
+ * moment. */
 int zt_event_told_open(const char *path, zt_usec since, bool follow, struct zt_event_source **ret, struct zt_diags *d);
 /* Next event: 1 and *ret; 0 = end (not following) or timeout_msec passed; -errno. timeout_msec -1 = wait. */
 int zt_event_next(struct zt_event_source *s, int timeout_msec, struct zt_event *ret);

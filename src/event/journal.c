@@ -134,6 +134,22 @@ static void tell_lost(struct zt_journal *j, const char *why)
 	j->lossy_since = 0;
 }
 
+/* Flows for which there was no room: the events are there, the sums lack them. */
+static void tell_unsummed(struct zt_journal *j, const char *why)
+{
+	uint64_t entries, max, dropped;
+	char text[192];
+
+	zt_flow_counts(j, &entries, &max, &dropped);
+	if (dropped == j->flows_told)
+		return;
+	(void)snprintf(text, sizeof(text),
+		       "%llu flows were not summed up (%s): stats, learn, whatif and unused lack them",
+		       (unsigned long long)(dropped - j->flows_told), why);
+	j->flows_told = dropped;
+	tell_state(j, text, 0);
+}
+
 /* ---- opening ---- */
 static int adopt(struct zt_journal *j)
 {
@@ -492,6 +508,7 @@ int zt_journal_flush(struct zt_journal *j)
 	j->retry = 0;
 	written(j);
 	tell_lost(j, why);
+	tell_unsummed(j, why);
 	return 0;
 }
 

@@ -18,7 +18,7 @@
  *
  * When the disk is full, read-only or broken, append() keeps compressed chunks in memory up to queue_bytes, then counts what it drops, by
  * kind; flush() tries again at most once a second. When it succeeds, one LOST activity for each kind says how many: detail = the kind,
- * count, error = why, duration = since the first loss. A lock held by another process is waited for at most ZT_JOURNAL_BUSY_MSEC in a flush.
+ * count, error = why, duration = since the first loss; flows that found no room in the sums are told by a STATE activity. A lock held by another process is waited for at most ZT_JOURNAL_BUSY_MSEC in a flush.
  *
  * A file that is newer than this program is refused; one that is damaged is moved aside to PATH.damaged (the one before is
  * removed) and a new one begun, which says so; one that was deleted is made anew.
@@ -90,6 +90,9 @@ struct zt_journal_flow {
 	 ZT_JOURNAL_BIT(dport) | ZT_JOURNAL_BIT(name) | ZT_JOURNAL_BIT(netns) | ZT_JOURNAL_BIT(verdict) |       \
 	 ZT_JOURNAL_BIT(rule) | ZT_JOURNAL_BIT(reason) | ZT_JOURNAL_BIT(peer_uid) | ZT_JOURNAL_BIT(peer_user) | \
 	 ZT_JOURNAL_BIT(peer_exe) | ZT_JOURNAL_BIT(peer_label))
+
+/* Kept apart from what anybody can cause: deny, privilege, module, ptrace, state, lost. */
+bool zt_journal_is_vital(enum zt_activity_kind kind);
 
 /* ---- reading ---- */
 struct zt_journal_query {     /* all 0: everything */

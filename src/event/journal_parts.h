@@ -122,6 +122,7 @@ struct zt_journal {
 	int error;
 	uint64_t appended, flushes, failures;
 	uint64_t dropped[ZT_ACTIVITY_KINDS], told[ZT_ACTIVITY_KINDS];
+	uint64_t flows_told; /* of the flows that were dropped */
 	zt_usec lossy_since; /* realtime of the first loss that was not told */
 };
 

@@ -5,6 +5,11 @@
 #include "base/mem.h"
 #include "event/journal_parts.h"
 
+bool zt_journal_is_vital(enum zt_activity_kind kind)
+{
+	return ZT_VITAL_KINDS >> kind & 1;
+}
+
 /* ---- what fits ---- */
 static bool time_and_kind(const struct zt_journal_query *q, zt_usec time, uint64_t kind)
 {

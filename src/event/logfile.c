@@ -181,7 +181,8 @@ int zt_event_kmsg_open(struct zt_event_source *s, struct zt_diags *d)
 		(void)zt_diag_errno(d, 4503, r, "cannot read the kernel log /dev/kmsg");
 		zt_diag_hint(
 			d,
-			"run it as root, or as a member of the group adm where there is a journal or /var/log/kern.log");
+			"run it as root, or as a member of the group zt-segment while zt-segmentd runs, or of adm where "
+			"there is a journal or /var/log/kern.log");
 		return r;
 	}
 	if (s->follow)

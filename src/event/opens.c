@@ -42,22 +42,23 @@ struct zt_opens {
 	struct zt_procs *procs;
 	struct zt_trace *trace; /* NULL */
 	zt_usec looked;
-	bool blind;  /* a folder cannot be watched */
-	size_t left; /* files that were there at the last look, and are not watched */
+	bool blind;	     /* a folder cannot be watched */
+	size_t marked, left; /* files that were there at the last look: are watched, are not */
 	uint64_t lost;
 	struct opened *held; /* HELD */
 	size_t n_held;
 };
 
-/* Always anew, which changes nothing for a file that is marked: a mark ends with its file, and the next file may get the same number. */
+/* Always anew, which changes nothing for a file that is marked: a mark ends with its file, and the next file may get the same number. 1: it is; 0: there is none. */
 static int mark(const struct zt_opens *o, const char *path)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    fanotify_mark(o->fd, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, path) == 0 || errno == ENOENT)
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
-	return -errno;
+	if (fanotify_mark(o->fd, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, path) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -errno;
 }
 
 /* Public keys are no secret. */
@@ -120,7 +121,8 @@ static int mark_pattern(struct zt_opens *o, const char *pattern)
 			if (!zt_opens_is_public(g.gl_pathv[k]))
 				r = n++ < FILES_MAX ? mark(o, g.gl_pathv[k]) : -E2BIG;
 			o->left += r < 0;
-			first = first ? first : r;
+			o->marked += r > 0;
+			first = first ? first : ZT_MIN(r, 0);
 		}
 	globfree(&g);
 	return first;
@@ -130,7 +132,7 @@ static int mark_all(struct zt_opens *o)
 {
 	int first = 0;
 
-	o->left = 0;
+	o->marked = o->left = 0;
 	o->blind = false;
 	for (size_t i = 0; o->paths[i]; i++)
 		watch_folders(o, o->paths[i]);
@@ -208,6 +210,15 @@ int zt_opens_fd(const struct zt_opens *o)
 bool zt_opens_looks(const struct zt_opens *o)
 {
 	return o->blind || o->left;
+}
+
+struct zt_limit zt_opens_limit(const struct zt_opens *o)
+{
+	struct zt_limit l = {.name = "sensitive files", .used = o->marked, .evicted = o->left};
+
+	for (size_t i = 0; o->paths[i]; i++)
+		l.max += FILES_MAX;
+	return l;
 }
 
 uint64_t zt_opens_lost(const struct zt_opens *o)

@@ -21,8 +21,9 @@ int zt_opens_fd(const struct zt_opens *o);
 /* In two steps, and what the kernel's programs tell is read between them: a process that was gone when its open was taken is known after that. */
 void zt_opens_take(struct zt_opens *o);
 int zt_opens_tell(struct zt_opens *o, zt_trace_got *got, void *arg); /* as zt_trace_read */
-bool zt_opens_wait(const struct zt_opens *o);	  /* some are not told yet: again in some milliseconds */
-bool zt_opens_looks(const struct zt_opens *o);	  /* some cannot be watched now: again in a minute */
-uint64_t zt_opens_lost(const struct zt_opens *o); /* times the kernel's queue was full */
+bool zt_opens_wait(const struct zt_opens *o);		  /* some are not told yet: again in some milliseconds */
+bool zt_opens_looks(const struct zt_opens *o);		  /* some cannot be watched now: again in a minute */
+uint64_t zt_opens_lost(const struct zt_opens *o);	  /* times the kernel's queue was full */
+struct zt_limit zt_opens_limit(const struct zt_opens *o); /* how many are watched, as of the last look */
 /* Why some files are not watched, as of the last look: NULL when all are. Of each pattern 1,024 files are, so that no user's keep out the others. */
 const char *zt_opens_lack(const struct zt_opens *o);

@@ -477,6 +477,8 @@ size_t zt_sources_limits(const struct zt_sources *s, struct zt_limit *ret, size_
 	size_t n = zt_procs_limits(s->procs, ret, max);
 
 	n += s->trace ? zt_trace_limits(s->trace, ret + n, max - n) : 0;
+	if (s->opens && n < max)
+		ret[n++] = zt_opens_limit(s->opens);
 	if (s->denies && s->denies->max_queue && n < max)
 		ret[n++] = (struct zt_limit){.name = "queue of denies",
 					     .used = s->denies->n_queue - s->denies->next,

@@ -92,8 +92,11 @@ void zt_event_of_activity(const struct zt_activity *a, struct zt_event *e)
 static int told_read(struct zt_event_source *s, struct zt_event *ret)
 {
 	struct zt_activity a;
-	int r = zt_journal_next(s->told->it, &a, NULL);
+	uint64_t n;
+	int r;
 
+	while ((r = zt_journal_next(s->told->it, &a, NULL)) > 0 && a.kind == ZT_ACTIVITY_LOST)
+		s->lost += zt_activity_loss(&a, &n) == ZT_ACTIVITY_DENY ? n : 0;
 	if (r > 0)
 		zt_event_of_activity(&a, ret);
 	return r == 0 && !s->follow ? -ENODATA : r;
@@ -113,7 +116,8 @@ const struct zt_event_ops zt_event_told_ops = {.name = "events", .read = told_re
 
 static int begin(struct zt_event_source *s, const char *path, struct zt_diags *d)
 {
-	struct zt_journal_query q = {.kinds = 1u << ZT_ACTIVITY_DENY | 1u << ZT_ACTIVITY_ALLOW, .since = s->since};
+	struct zt_journal_query q = {.kinds = 1u << ZT_ACTIVITY_DENY | 1u << ZT_ACTIVITY_ALLOW | 1u << ZT_ACTIVITY_LOST,
+				     .since = s->since};
 	struct zt_journal_status now;
 	int r;
 

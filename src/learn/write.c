@@ -7,6 +7,8 @@
 #include "base/time.h"
 #include "learn/parts.h"
 
+enum { NAMES_MAX = 32 }; /* of two senders: room for where to stays in the name of a rule */
+
 /* ---- names of rules ---- */
 static const char *port_word(const struct zt_draft *d, char buf[static 24])
 {
@@ -65,6 +67,19 @@ static void target(const struct zt_learning *x, const struct zt_draft *d, struct
 		zt_strbuf_str(out, port_word(d, word));
 }
 
+/* Two by their names, of more the first and how many others. */
+static void senders(const struct zt_learning *x, const struct zt_draft *d, struct zt_strbuf *out)
+{
+	const char *first = x->parties[d->senders[0]].name;
+	const char *second = d->n_senders == 2 ? x->parties[d->senders[1]].name : "";
+
+	zt_strbuf_str(out, first);
+	if (*second && strlen(first) + strlen(second) <= NAMES_MAX)
+		zt_strbuf_printf(out, "-and-%s", second);
+	else if (d->n_senders > 1)
+		zt_strbuf_printf(out, "-and-%zu-more", d->n_senders - 1);
+}
+
 /* Names of rules are letters, digits and "._-" here, so that they need no quotes anywhere. */
 static int set_name(const struct zt_learning *x, struct zt_draft *d)
 {
@@ -73,9 +88,10 @@ static int set_name(const struct zt_learning *x, struct zt_draft *d)
 	size_t n = 0;
 
 	if (d->dir == ZT_DIR_INGRESS)
-		zt_strbuf_printf(&b, "%s-to-", port_word(d, word));
+		zt_strbuf_str(&b, port_word(d, word));
 	else
-		zt_strbuf_printf(&b, "%s-to-", d->n_senders == 1 ? x->parties[d->senders[0]].name : "several");
+		senders(x, d, &b);
+	zt_strbuf_str(&b, "-to-");
 	if (d->dir == ZT_DIR_INGRESS && d->receiver == ZT_NO_PARTY)
 		zt_strbuf_str(&b, "host");
 	else

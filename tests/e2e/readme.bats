@@ -27,7 +27,7 @@ left_behind() {
 }
 
 @test "the demo fits 80 columns in its table and uses no colours without a terminal" {
-	run packaging/demo.sh
+	COLUMNS=80 run packaging/demo.sh
 	[[ $output != *$'\033'* ]]
 	wide=$(sed -n '/^zt-segment status/,/^Both ends/p' <<<"$output" | grep -E '^.{83}' || :)
 	[ -z "$wide" ]

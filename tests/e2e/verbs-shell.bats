@@ -207,4 +207,26 @@ on_terminal() {
 	run bash -c "'$PROGRAM' explain >/dev/full"
 	[ "$status" != 0 ]
 	[[ $output == *ZT5000* || $output == *space* ]]
+	mkdir -p "$BATS_TEST_TMPDIR/full/journal"
+	echo "{\"time\":\"$(date -u +%FT%TZ)\",\"kind\":\"exec\",\"pid\":7,\"uid\":1}" | "$TOP/build/tests/lib/fill-journal" "$BATS_TEST_TMPDIR/full/journal/events.db"
+	for words in events "journal export" "journal flows"; do
+		run -1 bash -c "'$PROGRAM' $words --state-dir '$BATS_TEST_TMPDIR/full' >/dev/full"
+		[[ $output == *ZT5000* && $output != *descriptor* ]] || { echo "$words: $output"; false; }
+	done
+}
+
+@test "who is not root is told once what is root's, and who else may ask what" {
+	mkdir -p "$BATS_TEST_TMPDIR/state/journal"
+	echo "{\"time\":\"$(date -u +%FT%TZ)\",\"kind\":\"exec\",\"pid\":7,\"uid\":1}" | "$TOP/build/tests/lib/fill-journal" "$BATS_TEST_TMPDIR/state/journal/events.db"
+	chmod 700 "$BATS_TEST_TMPDIR/state"
+	for words in journal "journal check" "journal export" learn unused; do
+		# shellcheck disable=SC2086 # words
+		run -77 setpriv --reuid=65534 --clear-groups "$PROGRAM" $words --state-dir "$BATS_TEST_TMPDIR/state"
+		[[ $output == *"reads the whole journal, which only root may"*ZT5003*"members of the group zt-segment"* && $(grep -c error: <<<"$output") = 1 ]] || { echo "$words: $output"; false; }
+	done
+	[ ! -r /dev/kmsg ] || for verb in blocked report; do
+		run -77 setpriv --reuid=65534 --clear-groups "$PROGRAM" $verb --source kmsg --state-dir "$BATS_TEST_TMPDIR/state"
+		[[ $output == *ZT4503*"as a member of the group zt-segment while zt-segmentd runs"* ]]
+	done
+	"$PROGRAM" explain ZT4503 | tr -s ' \n' ' ' | grep -q 'members of the group zt-segment may ask it'
 }

@@ -22,7 +22,7 @@ teardown() {
 }
 
 zt() {
-	"$ZT_SEGMENT" --engine memory --netns "$NS" --state-dir "$DIR/state" "$@"
+	COLUMNS=80 "$ZT_SEGMENT" --engine memory --netns "$NS" --state-dir "$DIR/state" "$@"
 }
 
 # start COMMAND...: in the namespace; PID names it

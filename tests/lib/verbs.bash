@@ -8,7 +8,7 @@ WEB=64001 DB=64002 INTRUDER=64003
 make_bed() {
 	[ "$(id -u)" = 0 ] || skip "needs root"
 	export NS=$1$$ STATE=$BATS_FILE_TMPDIR/state TOP=${ZT_TOP:-$(cd "$BATS_TEST_DIRNAME/../.." && pwd)}
-	export PROGRAM=${ZT_SEGMENT:-$TOP/build/zt-segment} ZT_TEST=1
+	export PROGRAM=${ZT_SEGMENT:-$TOP/build/zt-segment} ZT_TEST=1 COLUMNS=80
 	unset NO_COLOR CLICOLOR_FORCE
 	ip netns add "$NS"
 	ip -n "$NS" link set lo up

@@ -99,6 +99,23 @@ static void what_is_cut_says_so(void **state)
 	zt_table_free(t);
 }
 
+/* Into a pipe: whoever reads there looks for all of it. */
+static void without_a_limit(void **state)
+{
+	struct zt_table *t = filled();
+	char cell[400], *text;
+
+	(void)state;
+	memset(cell, 'x', sizeof(cell) - 1);
+	cell[sizeof(cell) - 1] = '\0';
+	assert_int_equal(zt_table_row(t, (const char *const[]){cell, cell, cell, "1"}), 0);
+	text = WRITTEN(f, assert_int_equal(zt_table_print(t, f, "t", (const char *const[]){cell}, 1, 0, false), 0));
+	assert_true(width_of(text) > 1200);
+	assert_null(strstr(text, ".."));
+	free(text);
+	zt_table_free(t);
+}
+
 /* Of a path the end tells most; what is vital gives last. */
 static void paths_and_vital_columns(void **state)
 {
@@ -174,6 +191,7 @@ int main(void)
 		cmocka_unit_test(as_in_the_reference),
 		cmocka_unit_test(every_width),
 		cmocka_unit_test(what_is_cut_says_so),
+		cmocka_unit_test(without_a_limit),
 		cmocka_unit_test(paths_and_vital_columns),
 		cmocka_unit_test(hostile_cells),
 		cmocka_unit_test(colours),

@@ -246,6 +246,23 @@ static void test_generated(void **state)
 	assert_int_equal(zt_completion_print(stdout, ""), -EINVAL);
 }
 
+/* Help and completions of --kind name each kind. */
+static void test_kinds(void **state)
+{
+	const struct zt_option *o = &zt_options[ZT_OPT_KIND];
+
+	(void)state;
+	for (unsigned k = 0; k < ZT_ACTIVITY_KINDS; k++) {
+		const char *name = zt_activity_info(k)->name, *word = o->words;
+
+		while (word && strcmp(name, "") &&
+		       (strncmp(word, name, strlen(name)) || !strchr(" ", word[strlen(name)])))
+			word = strchr(word, ' ') ? strchr(word, ' ') + 1 : NULL;
+		if (!word || !strstr(o->doc, name))
+			fail_msg("--kind does not name %s", name);
+	}
+}
+
 /* Codes are stable and each has one meaning. */
 static void test_codes(void **state)
 {
@@ -278,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_generated),
+		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_codes),
 	};
 

@@ -6,7 +6,7 @@ set -u
 program=$1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-export ZT_TEST=1 ZT_TEST_ALLOW_INITIAL_NETNS=1 ZT_MEMORY_KERNEL=$dir/kernel NO_COLOR=1
+export ZT_TEST=1 ZT_TEST_ALLOW_INITIAL_NETNS=1 ZT_MEMORY_KERNEL=$dir/kernel NO_COLOR=1 COLUMNS=80
 failed=0
 count=0
 
@@ -117,6 +117,11 @@ narrow
 for row in established preserve-ssh link-essentials log-denied default-deny; do
 	grep -q "| $row " "$dir/out" || { failed=$((failed + 1)); echo "FAIL: no row $row"; }
 done
+grep -q '| office-to-web-and.*\.\. |' "$dir/out" || { failed=$((failed + 1)); echo "FAIL: the long name is not shortened"; }
+# Into a pipe a table is as wide as what is in it.
+unset COLUMNS
+expect 0 '[|] office-to-web-and-a-name-that-is-far-too-long-for-the-table +[|]' --status
+export COLUMNS=80
 json 0 'x["active"] and x["generation"] == 1 and [r["name"] for r in x["rules"]][0] == "web-to-redis"' status
 expect 0 'no changes|No changes' apply "$rules"
 json 0 'x["outcome"] == "unchanged"' apply "$rules"
@@ -180,6 +185,8 @@ expect 0 '^ZT-BLOCKED: IN= OUT=lo SRC=127.0.0.1 DST=127.0.0.1 LEN=60 PROTO=TCP S
 expect 0 'Nothing was blocked' blocked --user 1 --since 2026-01-01 --source "file:$dir/log"
 expect 0 'UID 64003: 2 packets to 1 destination' report --since 2026-01-01 --source "file:$dir/log"
 json 0 'len(x["senders"]) == 2' report --since 2026-01-01 --source "file:$dir/log"
+expect 2 'there is no user "no-such-user-here".*ZT5011' blocked --user no-such-user-here --since 2026-01-01 --source "file:$dir/log"
+expect 2 'there is no user "no-such-user-here".*ZT5011' report --user no-such-user-here --since 2026-01-01 --source "file:$dir/log"
 expect 1 'ZT4503' blocked --source file:/no/such/file
 expect 2 'ZT5013' blocked --since sometimes
 

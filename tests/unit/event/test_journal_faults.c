@@ -244,6 +244,56 @@ static void damaged_chunk(void **state)
 }
 
 /* ---- full disk ---- */
+static void occupy(const char *filler, unsigned spare_kib)
+{
+	int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct stat fs = {0};
+
+	while (write(fd, dir, 1) == 1 && lseek(fd, 1023, SEEK_CUR) > 0 && fstat(fd, &fs) == 0)
+		;
+	fs.st_size = fs.st_size > (off_t)spare_kib * 1024 ? fs.st_size - (off_t)spare_kib * 1024 : 0;
+	assert_int_equal(ftruncate(fd, fs.st_size), 0);
+	close(fd);
+}
+
+/* There is room for the events, but not for all that has to be summed up: that is told. */
+static void unsummed(unsigned flows)
+{
+	struct zt_journal_config c = {.now = zt_now};
+	struct zt_journal_query state = {.kinds = 1U << ZT_ACTIVITY_STATE};
+	struct zt_journal_iter *it = NULL;
+	struct zt_journal_status st;
+	struct zt_activity a;
+	struct zt_journal *j;
+	char filler[96], said[64];
+
+	assert_int_equal(mount("none", dir, "tmpfs", 0, "size=48m"), 0);
+	(void)snprintf(filler, sizeof(filler), "%s/filler", dir);
+	j = writer(&c);
+	assert_int_equal(zt_journal_flush(j), 0);
+	occupy(filler, 0);
+	for (unsigned i = 0; i < flows; i++) {
+		sample(&a, i);
+		a.kind = ZT_ACTIVITY_CONNECT;
+		zt_activity_set(&a, dport, (uint16_t)(1 + i));
+		assert_int_equal(zt_journal_append(j, &a, NULL), 0);
+	}
+	assert_int_equal(zt_journal_status(j, &st), 0);
+	assert_int_equal(st.flows_dropped, flows - st.max_flow_entries);
+	assert_int_equal(unlink(filler), 0);
+	(void)usleep(1100000); /* the pause between two tries */
+	assert_int_equal(zt_journal_flush(j), 0);
+	assert_int_equal(zt_journal_flush(j), 0);
+	(void)snprintf(said, sizeof(said), "%llu flows were not summed up (No space",
+		       (unsigned long long)st.flows_dropped);
+	assert_int_equal(zt_journal_query(j, &state, &it), 0);
+	assert_int_equal(zt_journal_next(it, &a, NULL), 1);
+	assert_int_equal(strncmp(a.detail, said, strlen(said)), 0);
+	assert_int_equal(zt_journal_next(it, &a, NULL), 0); /* once */
+	zt_journal_iter_free(it);
+	zt_journal_close(j);
+}
+
 /* In a mount namespace of its own, a tmpfs that is filled by a file to leave so much. */
 static void full_disk(unsigned spare_kib)
 {
@@ -255,8 +305,6 @@ static void full_disk(unsigned spare_kib)
 	uint64_t accepted = 0, dropped = 0, told = 0, id;
 	struct zt_activity a;
 	struct zt_journal *j;
-	struct stat fs;
-	int fd;
 
 	assert_int_equal(mount("none", dir, "tmpfs", 0, "size=4m"), 0);
 	(void)snprintf(filler, sizeof(filler), "%s/filler", dir);
@@ -264,12 +312,7 @@ static void full_disk(unsigned spare_kib)
 	fill(j, 0, 100);
 	assert_int_equal(zt_journal_flush(j), 0);
 	accepted = 100;
-	fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	while (write(fd, dir, 1) == 1 && lseek(fd, 1023, SEEK_CUR) > 0 && fstat(fd, &fs) == 0)
-		;
-	fs.st_size = fs.st_size > (off_t)spare_kib * 1024 ? fs.st_size - (off_t)spare_kib * 1024 : 0;
-	assert_int_equal(ftruncate(fd, fs.st_size), 0);
-	close(fd);
+	occupy(filler, spare_kib);
 	for (uint64_t i = 0; i < 120000; i++) {
 		char noise[65];
 
@@ -339,6 +382,12 @@ static void disk_is_full(void **state)
 	(void)state;
 	for (unsigned spare = 0; spare < 60; spare += 20)
 		in_child(full_disk, spare);
+}
+
+static void no_room_for_flows(void **state)
+{
+	(void)state;
+	in_child(unsummed, 17000);
 }
 
 /* Every size of disk at which opening fails, until one is large enough: an error, and the next try is as good as the first. */
@@ -583,6 +632,7 @@ int main(void)
 		TEST(damaged_file),
 		TEST(damaged_chunk),
 		TEST(disk_is_full),
+		TEST(no_room_for_flows),
 		TEST(disk_is_small),
 		TEST(disk_is_read_only),
 		TEST(every_write_fails),

@@ -474,6 +474,42 @@ static void private_is_not_public(void **state)
 	zt_seen_list_done(&l);
 }
 
+/* Two senders by their names, of more the first and how many others; and where to stays in it. */
+static void several_senders(void **state)
+{
+	static const char *const programs[] = {"/usr/bin/one", "/usr/bin/two", "/usr/bin/three",
+					       "/usr/bin/a-program-with-a-name-that-is-long"};
+	static const struct {
+		size_t from, n;
+		const char *name;
+	} want[] = {{0, 2, "name: one-and-two-to-192.0.2.9\n"},
+		    {0, 3, "name: one-and-2-more-to-192.0.2.9\n"},
+		    {2, 2, "name: three-and-1-more-to-192.0.2.9\n"}};
+
+	(void)state;
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(want); i++) {
+		struct zt_seen_list l = {0};
+		struct zt_learned got = {0};
+
+		for (size_t k = want[i].from; k < want[i].from + want[i].n; k++) {
+			struct seen_line s = {.dir = "egress",
+					      .user = "root",
+					      .exe = programs[k],
+					      .remote = "192.0.2.9",
+					      .port = 443};
+
+			add_line(&l, &s);
+		}
+		assert_int_equal(zt_seen_ready(&l, NULL), 0);
+		learned(&l, 0, false, &got);
+		if (!strstr(got.yaml.buf, want[i].name))
+			fail_msg("no %s in %s", want[i].name, got.yaml.buf);
+		zt_ruleset_free(tested(&got));
+		zt_learned_done(&got);
+		zt_seen_list_done(&l);
+	}
+}
+
 static void nothing(void **state)
 {
 	static const struct seen_line unowned = {.dir = "egress", .remote = "192.0.2.1", .port = 2049, .count = 5};
@@ -609,6 +645,7 @@ int main(void)
 		cmocka_unit_test(any_flows),
 		cmocka_unit_test(generalising),
 		cmocka_unit_test(private_is_not_public),
+		cmocka_unit_test(several_senders),
 		cmocka_unit_test(nothing),
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(a_small_host),
