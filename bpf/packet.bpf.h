@@ -52,11 +52,17 @@ static __always_inline int parse_upper(PACKET *skb, struct packet *p)
 	return 0;
 }
 
+/*
+ * A source route sends a packet past the address that its header shows. What could hold one is not read: IPv4 options of more than a word (a router alert
+ * is one, a route with one address two), and routing headers.
+ */
+enum { WORDS_MAX = 6, ROUTING = 43 };
+
 static __always_inline int parse4(PACKET *skb, struct packet *p)
 {
 	__u8 h[20];
 
-	if (load_bytes(skb, 0, h, sizeof(h)) || h[0] >> 4 != 4)
+	if (load_bytes(skb, 0, h, sizeof(h)) || h[0] >> 4 != 4 || (h[0] & 15) > WORDS_MAX)
 		return -1;
 	p->at = (h[0] & 15) * 4;
 	p->hops = h[8];
@@ -79,9 +85,9 @@ static __always_inline int parse6(PACKET *skb, struct packet *p)
 	p->f.six = 1;
 	p->at = 40;
 	for (int i = 0; i < 8; i++) { /* extension headers */
-		if (next != 0 && next != 43 && next != 44 && next != 51 && next != 60 && next != 135)
+		if (next != 0 && next != ROUTING && next != 44 && next != 51 && next != 60 && next != 135)
 			break;
-		if (load_bytes(skb, p->at, h, 4))
+		if (next == ROUTING || load_bytes(skb, p->at, h, 4))
 			return -1;
 		if (next == 44)
 			p->fragment = (h[2] | (h[3] & 0xf8)) != 0, p->piece = p->at;

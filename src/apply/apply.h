@@ -6,7 +6,7 @@
  *
  * State folder of an instance (default /var/lib/zt-segment/<instance>, mode 0700):
  *   lock                    flock: one apply at a time (also held by confirm, rollback, flush, refresh)
- *   generations/N/          policy.yaml (as read), ruleset.json, image (engine text), meta.json (who, when, from where, hash, sha256 of
+ *   generations/N/          policy.yaml (as read), ruleset.json, image (engine text), meta.json (who, when by two clocks, from where, hash, sha256 of
  *                           the other files, engine, diff summary); made write-aside as generations/.N.tmp, then renamed
  *   current                 {"generation":N,"state":"confirmed"}; written last. The last *confirmed* generation is what boots
  *   pending                 journal of a running transaction: {"generation":N,"backup_of":M,"deadline":…,"pid":…,"boot_id":…,"session":…}
@@ -69,6 +69,9 @@ int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d);
 /* Re-resolves users, hosts, cgroups, devices of the current generation's policy and commits the difference; rules that expired go. reason: for
  * history, NULL = "refresh". */
 int zt_refresh(const struct zt_apply_ctx *c, const char *reason, bool *ret_changed, struct zt_diags *d);
+/* Now, for what allows and expires: never less than what has passed since somebody put generation n in force (a refresh is nobody), by a clock that
+ * is not set, on top of the time it was then; in another boot not before that time. With a clock that was not set back it is what that says. */
+zt_usec zt_expiry_now(const struct zt_apply_ctx *c, uint64_t n);
 /* Boot: last confirmed generation, else the one before …, else the built-in emergency policy (loopback, DHCP, DNS, SSH in).
  * *ret_generation 0 = emergency. -ENOENT: nothing is meant to be in force, nothing was ever applied or all was flushed. */
 int zt_restore(const struct zt_apply_ctx *c, uint64_t *ret_generation, struct zt_diags *d);

@@ -92,7 +92,7 @@ bool zt_pending_waits(const struct zt_apply_ctx *c, const struct zt_pending *p)
 	uint64_t generation = 0;
 	char hash[65];
 
-	return p->deadline && zt_boottime() < p->deadline && this_boot(p) &&
+	return p->deadline && zt_now_boottime() < p->deadline && this_boot(p) &&
 	       engine_of(c, p)->identify(c->instance, &generation, hash) == 0 && generation == p->generation;
 }
 
@@ -156,13 +156,13 @@ static void watch(const struct zt_apply_ctx *c, struct zt_pending *p)
 	int lock = -1;
 
 	for (;;) {
-		for (; !stop_now && zt_boottime() < p->deadline; follow(c, p))
+		for (; !stop_now && zt_now_boottime() < p->deadline; follow(c, p))
 			nap();
 		/* The transaction holds the lock until it has swapped, and only then the time begins to run. */
 		for (int i = 0; i < 50 && zt_state_lock(c, ZT_USEC_PER_SEC, &lock, &d) < 0; i++)
 			zt_diags_done(&d);
 		follow(c, p);
-		if (stop_now || zt_boottime() >= p->deadline)
+		if (stop_now || zt_now_boottime() >= p->deadline)
 			break;
 		zt_closep(&lock);
 	}

@@ -342,7 +342,7 @@ int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, str
 {
 	ZT_CLEANUP(zt_revoke_report_done) struct zt_revoke_report out = {0};
 	struct revoke v = {.rs = rs, .f = f, .out = &out};
-	zt_usec began = zt_boottime();
+	zt_usec began = zt_now_boottime();
 	int r = zt_apply_guard(d) ?: zt_sockets_read(&v.s);
 
 	if (r == -EPERM)
@@ -364,7 +364,7 @@ int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, str
 	r = r ?: zt_revoke_forwarded(rs, f, &out);
 	if (r < 0)
 		return r;
-	out.took = zt_boottime() - began;
+	out.took = zt_now_boottime() - began;
 	*ret = out;
 	out = (struct zt_revoke_report){0};
 	return 0;

@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/fault.h"
 #include "base/file.h"
@@ -186,14 +185,6 @@ char *zt_culprit_read(const struct zt_apply_ctx *c)
 	return text;
 }
 
-uint64_t zt_boottime(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail */
-	return (uint64_t)ts.tv_sec * ZT_USEC_PER_SEC + (uint64_t)ts.tv_nsec / 1000;
-}
-
 void zt_boot_id(char buf[static 40])
 {
 	ZT_FREE char *text = NULL;
@@ -253,18 +244,20 @@ static int write_part(const char *dir, const char *name, const char *data, size_
 }
 
 static json_t *meta_json(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *summary,
-			 const char *reason, json_t *digests)
+			 const char *reason, const struct zt_anchor *anchor, json_t *digests)
 {
 	ZT_FREE char *who = zt_who_am_i(), *from = zt_where_from();
 
-	return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:O}", "generation",
+	return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:o, s:O}", "generation",
 			 (json_int_t)rs->generation, "when", (json_int_t)zt_now(), "who", who ? who : "", "from",
 			 from ? from : "", "hash", rs->hash, "engine", c->engine->name, "summary", summary, "reason",
-			 reason ? reason : "", "state", "pending", "rules", (json_int_t)rs->n_rules, "sha256", digests);
+			 reason ? reason : "", "state", "pending", "rules", (json_int_t)rs->n_rules, "clock",
+			 zt_anchor_json(anchor), "sha256", digests);
 }
 
 static int write_parts(const struct zt_apply_ctx *c, const char *dir, const struct zt_ruleset *rs, const char *image,
-		       size_t image_len, const char *source, size_t source_len, const char *summary, const char *reason)
+		       size_t image_len, const char *source, size_t source_len, const char *summary, const char *reason,
+		       const struct zt_anchor *anchor)
 {
 	ZT_FREE char *meta = zt_path_join(dir, "meta.json");
 	ZT_STRBUF struct zt_strbuf text = {0};
@@ -278,13 +271,14 @@ static int write_parts(const struct zt_apply_ctx *c, const char *dir, const stru
 	if (!r)
 		r = write_part(dir, "policy.yaml", source, source_len, digests);
 	if (!r)
-		r = write_json(meta, meta_json(c, rs, summary, reason, digests));
+		r = write_json(meta, meta_json(c, rs, summary, reason, anchor, digests));
 	json_decref(digests);
 	return r;
 }
 
 int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *image, size_t image_len,
-			const char *source, size_t source_len, const char *summary, const char *reason)
+			const char *source, size_t source_len, const char *summary, const char *reason,
+			const struct zt_anchor *anchor)
 {
 	ZT_FREE char *tmp = zt_state_path(c, "generations/.%llu.tmp", (unsigned long long)rs->generation);
 	ZT_FREE char *final = zt_state_path(c, "generations/%llu", (unsigned long long)rs->generation);
@@ -293,7 +287,7 @@ int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *r
 	if (!r)
 		r = zt_mkdir_p(tmp, 0700);
 	if (!r)
-		r = write_parts(c, tmp, rs, image, image_len, source, source_len, summary, reason);
+		r = write_parts(c, tmp, rs, image, image_len, source, source_len, summary, reason, anchor);
 	if (!r)
 		r = zt_remove_tree(final);
 	if (!r && rename(tmp, final) < 0)

@@ -18,6 +18,14 @@ struct zt_pending {
 	char engine[16];   /* whose text the backup is */
 };
 
+/* ---- anchor.c ---- */
+struct zt_anchor { /* the same moment by both clocks */
+	zt_usec wall, boot;
+	char boot_id[40];
+};
+void zt_anchor_take(struct zt_anchor *ret); /* now */
+json_t *zt_anchor_json(const struct zt_anchor *a);
+
 /* Joins the state folder and a printf-formatted rest; NULL on ENOMEM. */
 char *zt_state_path(const struct zt_apply_ctx *c, const char *fmt, ...) ZT_PRINTF(2, 3);
 /* Makes the folder and checks that it is ours alone. */
@@ -34,13 +42,15 @@ void zt_state_sweep(const struct zt_apply_ctx *c);
 /* Who changed our rules, as a watcher saw it; forgotten at the next change of ours. */
 int zt_culprit_write(const struct zt_apply_ctx *c, uint32_t pid, const char *program);
 char *zt_culprit_read(const struct zt_apply_ctx *c); /* "nft (pid 4711)", NULL: nobody saw it */
-uint64_t zt_boottime(void);
 void zt_boot_id(char buf[static 40]);
 
 /* Generations, ascending; malloc'ed. None where there is no folder; a folder that cannot be read is an error. */
 int zt_generations(const struct zt_apply_ctx *c, uint64_t **ret, size_t *ret_n);
 int zt_generation_write(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *image, size_t image_len,
-			const char *source, size_t source_len, const char *summary, const char *reason);
+			const char *source, size_t source_len, const char *summary, const char *reason,
+			const struct zt_anchor *anchor);
+int zt_generation_anchor(const struct zt_apply_ctx *c, uint64_t n,
+			 struct zt_anchor *ret); /* -ENODATA: none was written */
 int zt_generation_remove(const struct zt_apply_ctx *c, uint64_t n);
 int zt_generation_set_state(const struct zt_apply_ctx *c, uint64_t n, const char *state);
 int zt_generation_meta(const struct zt_apply_ctx *c, uint64_t n, json_t **ret);

@@ -195,9 +195,21 @@ static int write_backup(struct transaction *t)
 	return r ?: zt_file_write_atomic(path, text.buf, text.len, 0600);
 }
 
+/* A refresh is no new decision of anybody: what it keeps expires when it would have. */
+static void when_decided(const struct transaction *t, struct zt_anchor *ret)
+{
+	uint64_t current = 0;
+	bool flushed;
+
+	if (strcmp(t->action, "refresh") != 0 || zt_state_current(t->c, &current, &flushed) < 0 ||
+	    zt_generation_anchor(t->c, current, ret) < 0)
+		zt_anchor_take(ret);
+}
+
 static int prepare(struct transaction *t)
 {
 	ZT_STRBUF struct zt_strbuf image = {0};
+	struct zt_anchor anchor;
 	int r = next_generation(t) ?: summarise(t);
 
 	r = r ?: zt_fault_step("apply: lower");
@@ -210,10 +222,11 @@ static int prepare(struct transaction *t)
 		r = zt_safety_check(t->c, t->rs, t->d);
 	if (r || t->o->dry_run)
 		return r;
+	when_decided(t, &anchor);
 	r = t->c->engine->image_text(t->img, &image);
 	r = r
 		    ?: zt_generation_write(t->c, t->rs, image.buf, image.len, t->source, t->source_len, t->summary,
-					   t->o->reason);
+					   t->o->reason, &anchor);
 	t->written = r == 0;
 	r = r ?: zt_fault_step("apply: generation written");
 	r = r ?: write_backup(t);
@@ -285,7 +298,7 @@ static int arm(struct transaction *t)
 {
 	int r;
 
-	t->pending.deadline = zt_boottime() + t->o->confirm;
+	t->pending.deadline = zt_now_boottime() + t->o->confirm;
 	r = zt_deadman_start(t->c, &t->pending);
 	if (r < 0)
 		(void)zt_diag_errno(t->d, 4014, r, "cannot start the process that rolls back");
@@ -297,7 +310,7 @@ static int wait_for_confirmation(struct transaction *t)
 {
 	int r;
 
-	t->pending.deadline = zt_boottime() + t->o->confirm;
+	t->pending.deadline = zt_now_boottime() + t->o->confirm;
 	r = zt_pending_write(t->c, &t->pending);
 	return r < 0 ? zt_diag_errno(t->d, 4012, r, "cannot write the journal in %s", t->c->state_dir) : 0;
 }
@@ -590,8 +603,13 @@ int zt_flush(const struct zt_apply_ctx *c, struct zt_diags *d)
 }
 
 /* ---- refresh ---- */
-static int refresh_cgroups(struct zt_ruleset *rs)
+/* What was looked up before is kept, but for what has changed by itself: groups, and time. */
+static int refresh_kept(struct zt_ruleset *rs, zt_usec steady)
 {
+	for (size_t i = 0; i < rs->n_rules; i++)
+		if (rs->rules[i].expires && rs->rules[i].expires <= zt_expiry_clock(rs->rules[i].verdict, 0, steady))
+			rs->rules[i].expires =
+				ZT_USEC_PER_SEC; /* the kernel goes by a clock that may have been set back */
 	for (size_t i = 0; i < rs->n_rules; i++)
 		for (size_t k = 0; k < rs->rules[i].match.n_cgroups; k++) {
 			struct zt_cgroup *cg = &rs->rules[i].match.cgroups[k];
@@ -604,7 +622,7 @@ static int refresh_cgroups(struct zt_ruleset *rs)
 }
 
 static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old, const char *source, size_t len,
-		     struct zt_ruleset **ret, struct zt_diags *d)
+		     zt_usec steady, struct zt_ruleset **ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
 	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ssh = {0};
@@ -612,7 +630,8 @@ static int recompile(const struct zt_apply_ctx *c, const struct zt_ruleset *old,
 				       .cgroup_root = c->cgroup_root,
 				       .ssh_ports = &ssh,
 				       .labels = c->engine->labels,
-				       .at = zt_now()};
+				       .at = zt_now(),
+				       .steady = steady};
 	int r = zt_policy_parse(
 		old->policy_name, source, len,
 		&(struct zt_policy_options){.allow_unsafe_file = true, .recorded = true, .cgroup_root = c->cgroup_root},
@@ -633,15 +652,18 @@ static int refresh_locked(const struct zt_apply_ctx *c, const char *reason, bool
 	struct zt_apply_result result = {0};
 	uint64_t current = 0;
 	bool flushed = false;
+	zt_usec steady;
 	size_t len = 0;
 	int r = zt_state_current(c, &current, &flushed);
 
 	if (r < 0 || flushed)
 		return r ?: -ENOENT;
+	steady = zt_expiry_now(c, current);
 	r = zt_generation_load(c, current, &old, &source, &len, d);
-	if (!r && recompile(c, old, source, len, &now, d) < 0) { /* unknown names, or a record of an older version */
+	if (!r &&
+	    recompile(c, old, source, len, steady, &now, d) < 0) { /* unknown names, or a record of an older version */
 		r = zt_ruleset_dup(old, &now);
-		r = r ?: refresh_cgroups(now);
+		r = r ?: refresh_kept(now, steady);
 	}
 	r = r ?: apply_locked(c, now, source, len, "refresh", &o, &result, d);
 	if (r < 0)

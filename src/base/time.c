@@ -25,6 +25,11 @@ zt_usec zt_now_monotonic(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+zt_usec zt_now_boottime(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
 void zt_time_format(zt_usec t, char buf[static 32])
 {
 	time_t s = (time_t)(t / ZT_USEC_PER_SEC);

@@ -2,7 +2,6 @@
 #include <jansson.h>
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/file.h"
 #include "base/proc.h"
@@ -50,15 +49,6 @@ static void gather_updated(const struct zt_apply_ctx *ctx, struct state *s)
 	zt_history_free(g, n);
 }
 
-/* The journal counts from boot, so that setting the clock moves no deadline. */
-static zt_usec since_boot(void)
-{
-	struct timespec ts = {0};
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail with this clock */
-	return (zt_usec)ts.tv_sec * ZT_USEC_PER_SEC + (zt_usec)ts.tv_nsec / 1000;
-}
-
 static void gather_pending(const struct zt_cli *c, struct state *s)
 {
 	ZT_FREE char *path = zt_path_join(c->state_dir, "pending"), *text = NULL;
@@ -71,7 +61,7 @@ static void gather_pending(const struct zt_cli *c, struct state *s)
 	s->pending = j;
 	s->deadline = (zt_usec)json_integer_value(json_object_get(j, "deadline"));
 	if (s->deadline)
-		s->deadline += zt_now() - since_boot();
+		s->deadline += zt_now() - zt_now_boottime(); /* so that setting the clock moves none */
 	s->unwatched = s->deadline && kill((pid_t)json_integer_value(json_object_get(j, "pid")), 0) < 0 &&
 		       errno == ESRCH;
 	json_decref(j);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* When a rule expires, and when local time jumps: schedules are windows in UTC, made anew then. */
 #include <sys/timerfd.h>
+#include <syslog.h>
 #include <time.h>
 
 #include "daemon/daemon.h"
@@ -43,13 +44,37 @@ static void on_offset(void *arg)
 	zt_timer_set(&d->offset, until_offset_change());
 }
 
+static int64_t clock_offset(void)
+{
+	return (int64_t)(zt_now() - zt_now_boottime());
+}
+
+/* Times of events before and after do not follow upon each other: who reads them is told. Waking from sleep is no step. */
+static bool tell_step(struct zt_daemon *d)
+{
+	int64_t offset = clock_offset(), step = offset - d->clock_offset;
+	zt_usec size = (zt_usec)(step < 0 ? -step : step);
+	char was[32];
+
+	if (size < ZT_USEC_PER_SEC)
+		return false;
+	d->clock_offset = offset;
+	zt_time_format(zt_now() - (zt_usec)step, was);
+	zt_daemon_say(d, LOG_NOTICE, "clock-set", "the clock was set %s by %llu s, it showed %s",
+		      step < 0 ? "back" : "forward",
+		      (unsigned long long)((size + ZT_USEC_PER_SEC / 2) / ZT_USEC_PER_SEC), was);
+	return true;
+}
+
 static void on_expiry(void *arg, uint32_t events)
 {
 	struct zt_daemon *d = arg;
 	uint64_t n;
+	bool set = read(d->expiry, &n, sizeof(n)) < 0 && errno == ECANCELED;
 
 	(void)events;
-	if (read(d->expiry, &n, sizeof(n)) < 0 && errno == ECANCELED) { /* the clock was set */
+	set = tell_step(d) || set; /* one over the end of a rule looks like that end */
+	if (set) {
 		zt_timer_set(&d->offset, until_offset_change());
 		zt_daemon_want(d, ZT_JOB_REFRESH, 0, false, "refresh: the clock was set");
 	} else {
@@ -60,6 +85,7 @@ static void on_expiry(void *arg, uint32_t events)
 
 int zt_clock_open(struct zt_daemon *d)
 {
+	d->clock_offset = clock_offset();
 	d->expiry = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
 	if (d->expiry < 0)
 		return -errno;

@@ -85,7 +85,8 @@ struct zt_daemon {
 	unsigned backoff_steps;
 	bool backoff, told_drift;
 	struct zt_timer backoff_end, poll, tick, offset;
-	int expiry; /* timerfd on the clock of the wall */
+	int expiry;	      /* timerfd on the clock of the wall */
+	int64_t clock_offset; /* of that clock to one that is not set, when it was last told */
 	int rtnl;
 
 	uint64_t record_after; /* of the engine's record: number of the last one told; UINT64_MAX: not known */

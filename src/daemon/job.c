@@ -68,10 +68,10 @@ static void subject_places(struct work *w, const struct zt_subject *s)
 		add_place(w, "cgroup", s->cgroups[i].path);
 }
 
-/* What the generation in force depends on, and when the next of its rules expires. */
+/* What the generation in force depends on, and when the next of its rules expires, by the clock as it is set now. */
 static void ruleset_places(struct work *w, const struct zt_ruleset *rs)
 {
-	zt_usec now = zt_now(), next = 0, expired = 0;
+	zt_usec wall = zt_now(), steady = zt_expiry_now(&w->ctx, w->now.current), next = 0, expired = 0, left;
 
 	for (size_t i = 0; i < rs->n_subjects; i++)
 		subject_places(w, rs->subjects[i]);
@@ -80,10 +80,11 @@ static void ruleset_places(struct work *w, const struct zt_ruleset *rs)
 
 		for (size_t k = 0; k < r->match.n_cgroups; k++)
 			add_place(w, "cgroup", r->match.cgroups[k].path);
-		if (r->expires && r->expires <= now)
+		left = r->expires - ZT_MIN(r->expires, zt_expiry_clock(r->verdict, wall, steady));
+		if (r->expires && !left)
 			expired++;
-		else if (r->expires && (!next || r->expires < next))
-			next = r->expires;
+		else if (r->expires && (!next || wall + left < next))
+			next = wall + left;
 	}
 	(void)json_object_set_new(w->out, "expires", json_integer((json_int_t)next));
 	(void)json_object_set_new(w->out, "expired", json_integer((json_int_t)expired));
@@ -162,6 +163,18 @@ static int put_in_force(struct work *w, const struct zt_policy *p)
 	return 0;
 }
 
+/* The policy in force was made from the same text, and nobody asks for it once more: what it depends on is a refresh's business. Times of files would
+ * say otherwise after the clock was set, and rules that expired would begin anew. */
+static bool in_force_already(const struct work *w, const struct zt_policy *p)
+{
+	ZT_FREE char *source = NULL;
+	size_t len = 0;
+
+	return !w->job->asked && w->now.active && !w->now.damaged && w->now.generation == w->now.current &&
+	       zt_generation_load(&w->ctx, w->now.current, NULL, &source, &len, NULL) == 0 && p->source_len == len &&
+	       !memcmp(p->source, source, len);
+}
+
 static int reload(struct work *w, bool chosen)
 {
 	ZT_CLEANUP(zt_policy_freep) struct zt_policy *p = NULL;
@@ -179,6 +192,8 @@ static int reload(struct work *w, bool chosen)
 	r = zt_policy_load(w->policy, &o, &p, &w->d);
 	w->outcome = "unchanged";
 	if (w->job->recent && w->newest <= w->now.settled)
+		return 0;
+	if (r == 0 && in_force_already(w, p))
 		return 0;
 	w->outcome = r < 0 ? "refused" : "failed";
 	if (r < 0)

@@ -133,15 +133,22 @@ static void tell_gap(struct zt_daemon *d)
 {
 	zt_usec away = d->gap_to > d->gap_from ? d->gap_to - d->gap_from : 0;
 	struct zt_activity a;
-	char from[32], text[160];
+	char from[32], to[32], text[192];
 
 	if (!d->gap_from)
 		return;
 	zt_time_format(d->gap_from, from);
-	(void)snprintf(text, sizeof(text),
-		       "no daemon from %s on, for %llu.%03llu s (%s): what happened then is not recorded", from,
-		       (unsigned long long)(away / ZT_USEC_PER_SEC), (unsigned long long)(away / 1000 % 1000),
-		       d->gap_why);
+	zt_time_format(d->gap_to, to);
+	if (d->gap_to < d->gap_from)
+		(void)snprintf(
+			text, sizeof(text),
+			"no daemon from %s on until the clock, set back since, showed %s (%s): what happened then is not recorded",
+			from, to, d->gap_why);
+	else
+		(void)snprintf(text, sizeof(text),
+			       "no daemon from %s on, for %llu.%03llu s (%s): what happened then is not recorded", from,
+			       (unsigned long long)(away / ZT_USEC_PER_SEC), (unsigned long long)(away / 1000 % 1000),
+			       d->gap_why);
 	zt_log(LOG_NOTICE, "%s", text);
 	zt_activity_init(&a, ZT_ACTIVITY_STATE, zt_now());
 	zt_activity_text(&a, reason, "gap", 3);

@@ -160,8 +160,10 @@ static int adopt(struct zt_journal *j)
 		return r;
 	if (j->aside)
 		tell_state(j, "the journal was damaged and moved aside; this is a new one", 0);
-	else if (!j->fresh && !clean && heartbeat)
-		j->gap = heartbeat;
+	else if (!j->fresh)
+		j->written = heartbeat;
+	if (!clean && j->written)
+		j->gap = j->written;
 	if (j->gap && !j->c.gap_told)
 		tell_gap(j, j->gap);
 	return zt_journal_set_u64(j, "clean", 0);

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "event/journal_parts.h"
 
+#define PATIENCE (3600 * ZT_USEC_PER_SEC)
+
 uint64_t zt_journal_wal_limit(const struct zt_journal *j)
 {
 	return ZT_MIN(j->c.max_bytes / 8, UINT64_C(16) << 20);
@@ -105,12 +107,19 @@ static int drop_flows(struct zt_journal *j, uint64_t before, uint64_t *ret_n)
 	return r ?: drop_keys(j);
 }
 
-/* A clock that was set forward must not empty the journal: time since opening is measured by the other clock. */
+/*
+ * A clock that was set forward must not empty the journal: time since opening is measured by the other clock. One that was wrong already when it was
+ * opened, as at boot, is given an hour to be put right: till then no time is believed to have passed while nobody wrote.
+ */
 static zt_usec retention_clock(const struct zt_journal *j)
 {
-	zt_usec now = j->c.now(), steady = j->opened_real + (zt_now_monotonic() - j->opened_mono);
+	zt_usec now = j->c.now(), open = zt_now_monotonic() - j->opened_mono;
 
-	return j->c.now == zt_now ? ZT_MIN(now, steady) : now;
+	if (j->c.now != zt_now)
+		return now;
+	if (j->written && open < PATIENCE)
+		now = ZT_MIN(now, j->written + open);
+	return ZT_MIN(now, j->opened_real + open);
 }
 
 static int keep_age(struct zt_journal *j)

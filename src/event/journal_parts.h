@@ -119,6 +119,7 @@ struct zt_journal {
 	uint32_t pending;   /* records since the last flush */
 	zt_usec due, retry; /* monotonic; 0 = not */
 	zt_usec opened_real, opened_mono, gap;
+	zt_usec written; /* before it was opened; 0: never, or not known */
 	int error;
 	uint64_t appended, flushes, failures;
 	uint64_t dropped[ZT_ACTIVITY_KINDS], told[ZT_ACTIVITY_KINDS];

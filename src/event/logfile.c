@@ -143,7 +143,7 @@ static int kmsg_record(struct zt_event_source *s, size_t len, struct zt_event *r
 	r = zt_event_parse_line(text + 1, (size_t)((nl ? nl : s->buf + len) - text - 1), s->prefix, ret);
 	s->damaged += r == -EBADMSG;
 	if (r == 0)
-		ret->when = s->boot + stamp;
+		ret->when = zt_now() - zt_now_monotonic() + stamp; /* the clock may have been set */
 	return r;
 }
 
@@ -173,7 +173,6 @@ const struct zt_event_ops zt_event_kmsg = {.name = "kmsg", .read = kmsg_read, .c
 int zt_event_kmsg_open(struct zt_event_source *s, struct zt_diags *d)
 {
 	s->ops = &zt_event_kmsg;
-	s->boot = zt_now() - zt_now_monotonic();
 	s->fd = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (s->fd < 0) {
 		int r = -errno;

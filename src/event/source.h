@@ -28,7 +28,6 @@ struct zt_event_source {
 	size_t len, done;
 	bool skipping, eof;
 	pid_t child;
-	zt_usec boot; /* realtime of the kernel log's time zero */
 	/* nflog */
 	void *handle, *group;
 	struct zt_event *queue; /* one datagram holds many records */

@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "base/proc.h"
@@ -54,10 +53,7 @@ struct zt_trace {
 /* ---- times ---- */
 static zt_usec boot_time(void)
 {
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &t); /* always there */
-	return zt_now() - ((zt_usec)t.tv_sec * ZT_USEC_PER_SEC + (zt_usec)t.tv_nsec / 1000);
+	return zt_now() - zt_now_boottime();
 }
 
 /* ---- records ---- */
@@ -415,19 +411,11 @@ static void tell_end(struct zt_trace *t, const struct zt_trace_flow_key *k, cons
 	hand_over(t, &a);
 }
 
-static uint64_t boot_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &t); /* always there */
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 int zt_trace_sweep(struct zt_trace *t, zt_usec idle, zt_trace_got *got, void *arg)
 {
 	int map = bpf_map__fd(t->obj->maps.open_flows);
 	struct zt_trace_flow_key gone[SWEEP_BATCH], k, *last = NULL;
-	uint64_t now = boot_ns(), before = t->told;
+	uint64_t now = zt_now_boottime() * 1000, before = t->told;
 	bool left = false;
 	size_t n = 0;
 

@@ -392,6 +392,11 @@ static int compile_head(struct compile *c)
 	return r;
 }
 
+static bool expired(const struct compile *c, const struct zt_policy_rule *pr)
+{
+	return pr->expires && pr->expires <= zt_expiry_clock(verdict_of(c, pr->action), c->o->at, c->o->steady);
+}
+
 int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_options *o, struct zt_ruleset **ret,
 		       struct zt_diags *d)
 {
@@ -404,7 +409,7 @@ int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_option
 	if (!r)
 		r = compile_head(&c);
 	for (size_t i = 0; i < p->n_rules && (!r || r == -EINVAL); i++)
-		if ((!order[i]->expires || order[i]->expires > o->at) && !left_out(&c, order[i]))
+		if (!expired(&c, order[i]) && !left_out(&c, order[i]))
 			r = compile_rule(&c, order[i]) ?: r;
 	for (size_t i = 0; i < p->n_rules && !r; i++)
 		if (order[i]->dir == ZT_DIR_UNIX && !left_out(&c, order[i]))

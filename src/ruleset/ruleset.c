@@ -347,6 +347,11 @@ int zt_ruleset_drop_unix(struct zt_ruleset *rs)
 	return zt_ruleset_rehash(rs);
 }
 
+zt_usec zt_expiry_clock(enum zt_verdict v, zt_usec wall, zt_usec steady)
+{
+	return v == ZT_ALLOW || v == ZT_OBSERVE ? ZT_MAX(wall, steady) : wall;
+}
+
 bool zt_rule_eq(const struct zt_rule *a, const struct zt_rule *b)
 {
 	return !strcmp(a->id, b->id) && a->part == b->part && a->dir == b->dir && a->verdict == b->verdict &&

@@ -122,6 +122,7 @@ struct zt_compile_options {
 	bool labels; /* the engine knows supplementary groups: a sender's group: becomes a subject instead of match.gid */
 	const char *root; /* where programs are looked up; NULL = this host */
 	zt_usec at;	  /* rules that expired before this moment are left out; 0 = none */
+	zt_usec steady;	  /* the same for those that allow, where it is later: the clock may have been set back */
 };
 /* Policy to ruleset: order by (priority, file order), directions, verdicts, cgroup ids, hash. Cgroups that do not exist are a
  * warning (2xxx). The policy must outlive the ruleset only for `needs`. */
@@ -231,7 +232,9 @@ void zt_oracle_decide_among(const struct zt_ruleset *rs, const struct zt_flow *f
 			    struct zt_decision *ret);
 enum zt_miss zt_oracle_match(const struct zt_rule *r, const struct zt_flow *f); /* ZT_MISS_NONE = matches */
 const char *zt_miss_name(enum zt_miss m);					/* "user", "destination address", … */
-const char *zt_verdict_name(enum zt_verdict v);					/* "allow" "drop" "reject" "observe" */
+/* What a rule expires by: what lets through never later because a clock was set back, as in the options above. */
+zt_usec zt_expiry_clock(enum zt_verdict v, zt_usec wall, zt_usec steady);
+const char *zt_verdict_name(enum zt_verdict v); /* "allow" "drop" "reject" "observe" */
 
 /* ---- tests of a policy ---- */
 struct zt_expectation {

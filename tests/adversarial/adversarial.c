@@ -56,8 +56,8 @@ static const struct attack attacks[] = {
 	{"6", BED_UDP_V4_ON_V6_CONNECTED, "10.99.0.2", true, NULL},
 	{"7", BED_UDP_DSTOPTS, "fd99::2", true, NULL},
 	{"7", BED_UDP_HOPOPTS, "fd99::2", true, NULL},
-	{"7", BED_UDP_RTHDR, "fd99::2", true, NULL},
-	{"7", BED_UDP_CHAIN, "fd99::2", true, NULL},
+	{"7", BED_UDP_RTHDR, "fd99::2", false, NULL},
+	{"7", BED_UDP_CHAIN, "fd99::2", false, NULL},
 	{"7", BED_RAW6_CHAIN, "fd99::2", true, NULL},
 	{"7", BED_RAW6_ATOMIC, "fd99::2", false, NULL},
 	{"8", BED_UDP_BIG, "10.99.0.2", true, NULL},
@@ -66,8 +66,8 @@ static const struct attack attacks[] = {
 	{"8", BED_RAW_TINY, "10.99.0.2", false, NULL},
 	{"8", BED_RAW_TRAILING, "10.99.0.2", false, NULL},
 	{"8", BED_RAW6_FRAGMENTS, "fd99::2", false, NULL},
-	{"9", BED_RAW_SOURCE_ROUTE, "10.99.0.2", true, NULL},
-	{"9", BED_UDP_SOURCE_ROUTE, "10.99.0.2", true, NULL},
+	{"9", BED_RAW_SOURCE_ROUTE, "10.99.0.2", false, NULL},
+	{"9", BED_UDP_SOURCE_ROUTE, "10.99.0.2", false, NULL},
 	{"10", BED_UDP, "10.99.0.2", true, NULL},
 	{"10", BED_UDP_CONNECTED, "10.99.0.2", true, NULL},
 	{"10", BED_UDP_SENDMMSG, "10.99.0.2", true, NULL},
@@ -198,6 +198,64 @@ static void vsock(struct bed *b, const struct bed_column *c)
 		    c->lsm ? "not covered where no rule names them, status says so" : "not covered, status says so");
 }
 
+/*
+ * Row 9, by a user who may send somewhere: the header shows that address, the route in it goes on to one that he may not send to. What counts is
+ * whether it leaves the host: the next may be one that follows routes.
+ */
+static const struct past {
+	enum bed_method method;
+	const char *what, *may, *past;
+} routes[] = {
+	{BED_UDP_SOURCE_ROUTE, "an allowed user's source route past an allowed address", "10.99.0.2", "10.99.0.9"},
+	{BED_RAW_SOURCE_ROUTE, "an allowed user's raw source route past an allowed address", "10.99.0.2", "10.99.0.9"},
+	{BED_UDP_RTHDR, "an allowed user's routing header past an allowed address", "fd99::2", "fd99::9"},
+};
+
+static void route_past(struct bed *b, const struct bed_column *c, const struct past *p)
+{
+	struct bed_send s = {.method = BED_UDP, .uid = BED_ALLOWED, .gid = BED_ALLOWED, .dst = p->may, .port = 7777};
+	bool arrives = false, direct = true, leak = true;
+	int r = bed_arrives(b, &s, &arrives);
+
+	s.dst = p->past;
+	r = r ?: bed_arrives(b, &s, &direct);
+	s.method = p->method;
+	r = r ?: bed_arrives(b, &s, &leak);
+	bed_ok(b, !r && arrives && !direct && !leak, "%s: row 9, %s to %s: %s%s%s", c->label, p->what, p->past,
+	       leak ? "LEAKS" : "blocked", direct ? ", the address itself LEAKS" : "",
+	       arrives ? "" : ", and so is the allowed address");
+	bed_publish("attacks", "9", p->what, p->past, c->label, leak || direct ? "LEAKS" : "blocked");
+}
+
+static int only(struct zt_match *m, const char *text)
+{
+	struct zt_addr_range r;
+	int e = zt_addr_range_parse(text, &r, NULL);
+
+	return e ?: zt_addr_ranges_add(r.lo.family == 4 ? &m->dst4 : &m->dst6, &r);
+}
+
+static void source_routes(struct bed *b, const struct bed_column *c)
+{
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	struct zt_rule *one;
+	int r = bed_ruleset(&rs);
+
+	one = r ? NULL : bed_rule(rs, "one-address", ZT_ALLOW);
+	r = one ? zt_u32_ranges_add(&one->match.uid, BED_ALLOWED, BED_ALLOWED) : -ENOMEM;
+	r = r ?: only(&one->match, "10.99.0.2") ?: only(&one->match, "fd99::2") ?: bed_apply(b, c->engine, rs);
+	/* Where they go if they go. */
+	r = r
+		    ?: bed_sh("ip neigh replace 10.99.0.9 lladdr 02:00:00:00:00:02 dev va nud permanent; "
+			      "ip neigh replace fd99::9 lladdr 02:00:00:00:00:02 dev va nud permanent");
+	if (r < 0) {
+		bed_ok(b, false, "%s: row 9, cannot apply: %s", c->label, strerror(-r));
+		return;
+	}
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(routes); i++)
+		route_past(b, c, &routes[i]);
+}
+
 static void run_column(struct bed *b, const struct bed_column *c)
 {
 	int r = bed_policy(b, c->engine, true, true);
@@ -212,6 +270,7 @@ static void run_column(struct bed *b, const struct bed_column *c)
 	raw_loopback(b, c, "127.0.0.1", false);
 	raw_loopback(b, c, "10.99.0.1", bed_says_not_covered(c->engine, "AF_PACKET"));
 	vsock(b, c);
+	source_routes(b, c);
 }
 
 /* ---- another firewall, for comparison ---- */

@@ -211,7 +211,9 @@ struct bed_craft {
 	const char *src, *dst; /* the family is that of dst */
 	uint8_t proto; /* with a port: 6 (a SYN, its source port tells the id) or 17; else the payload is the packet's */
 	uint16_t sport, port;
-	uint16_t decoy;	     /* BED_S_OVERLAP: the port that the first fragment shows */
+	const char
+		*past;	/* BED_S_LSRR, BED_S_SSRR: where the route goes on to; NULL: it has been travelled to its end */
+	uint16_t decoy; /* BED_S_OVERLAP: the port that the first fragment shows */
 	const void *payload; /* NULL: the mark with id */
 	size_t payload_len;
 	uint8_t hops; /* 0 = 64 */

@@ -138,8 +138,8 @@ static size_t put_options4(const struct bed_craft *c, uint8_t *out)
 	case BED_S_RECORD_ROUTE:
 		out[0] = codes[c->shape];
 		out[1] = 7;
-		out[2] = c->shape == BED_S_RECORD_ROUTE ? 4 : 8; /* a source route that has been travelled to its end */
-		(void)put_addr(c->dst, out + 3);
+		out[2] = c->shape == BED_S_RECORD_ROUTE || c->past ? 4 : 8;
+		(void)put_addr(c->past ? c->past : c->dst, out + 3);
 		return 8;
 	case BED_S_ROUTER_ALERT:
 		memcpy(out, "\x94\x04\0\0", 4);

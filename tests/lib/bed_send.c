@@ -140,12 +140,13 @@ static void options_header(int fd, int option, uint8_t size)
 	(void)setsockopt(fd, IPPROTO_IPV6, option, h, size);
 }
 
-/* Segment routing with one segment, the destination itself: a type 0 header is refused by the kernel. */
+/* Segment routing by way of the peer, which may be the destination itself: a type 0 header is refused by the kernel. */
 static void routing_header(int fd, const struct bed_target *t)
 {
-	uint8_t h[24] = {0, 2, 4, 0, 0, 0, 0, 0};
+	uint8_t h[40] = {0, 4, 4, 1, 1};
 
-	memcpy(h + 8, &((const struct sockaddr_in6 *)&t->a)->sin6_addr, 16);
+	memcpy(h + 8, &((const struct sockaddr_in6 *)&t->a)->sin6_addr, 16); /* the last */
+	(void)inet_pton(AF_INET6, "fd99::2", h + 24);			     /* a constant */
 	(void)setsockopt(fd, IPPROTO_IPV6, IPV6_RTHDR, h, sizeof(h));
 }
 
@@ -305,6 +306,10 @@ static int craft_for(const struct bed_send *s, const struct bed_target *t, uint3
 	c.src = t->family == AF_INET6 ? "fd99::1" : strncmp(s->dst, "127.", 4) == 0 ? "127.0.0.1" : "10.99.0.1";
 	if (s->method == BED_RAW_SPOOFED || (s->method == BED_PACKET_LO && strncmp(s->dst, "10.", 3) == 0))
 		c.src = "10.99.0.77";
+	if (s->method == BED_RAW_SOURCE_ROUTE && strcmp(s->dst, "10.99.0.2") != 0) { /* past the peer */
+		c.past = c.dst;
+		c.dst = "10.99.0.2";
+	}
 	return bed_craft(&c, ret);
 }
 

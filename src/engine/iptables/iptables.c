@@ -12,6 +12,9 @@ static const char core[] =
 	"*filter\n:ZT-PROBE - [0:0]\n-A ZT-PROBE -m owner --uid-owner 0-10 -m conntrack --ctstate NEW --ctdir ORIGINAL "
 	"-p 6 -m multiport --dports 1,2:3 -m comment --comment \"x\" -j REJECT --reject-with tcp-reset\n"
 	"-A ZT-PROBE -m limit --limit 1/sec -j NFLOG --nflog-group 9044\n-A OUTPUT -j ZT-PROBE\nCOMMIT\n";
+static const char *const routes[IPT_FAMILIES] = {
+	[IPT_4] = "*filter\n-A OUTPUT -m u32 --u32 0x0>>0x18&0xf=0x7:0xf -j DROP\nCOMMIT\n",
+	[IPT_6] = "*filter\n-A OUTPUT -m rt ! --rt-type 255 -j DROP\nCOMMIT\n"};
 static const char cgroups[] = "*filter\n-A OUTPUT -m cgroup --path \"\" -j ACCEPT\nCOMMIT\n";
 static const char times[] =
 	"*filter\n-A OUTPUT -m time --timestart 01:00:00 --timestop 02:00:00 --weekdays Mon -j ACCEPT\nCOMMIT\n";
@@ -58,11 +61,11 @@ static int probe(const char *instance, struct zt_caps *ret)
 		return ret->why_not ? 0 : -ENOMEM;
 	}
 	for (int f = 0; !r && f < IPT_FAMILIES; f++)
-		r = try_text(f, core);
+		r = try_text(f, core) ?: try_text(f, routes[f]);
 	ret->usable = r == 0;
 	if (r < 0) {
 		ret->why_not = zt_asprintf(
-			"%s: this kernel or process cannot load owner, conntrack, multiport, comment, limit, NFLOG",
+			"%s: this kernel or process cannot load owner, conntrack, multiport, comment, limit, u32, rt, NFLOG",
 			version);
 		return ret->why_not ? 0 : -ENOMEM;
 	}

@@ -367,12 +367,21 @@ static void essentials(struct emit *e, const char *name, bool in)
 
 #define RESET "-p 6 -m tcp --tcp-flags RST RST "
 
+/* A source route sends a packet past the address that its header shows: IPv4 options of more than a word (a router alert is one, a route with one address
+ * two), and routing headers. */
+static void source_routes(struct emit *e, const char *name)
+{
+	line(e, name, "%s " NOTE("invalid") "-j DROP",
+	     e->family == IPT_4 ? "-m u32 --u32 0x0>>0x18&0xf=0x7:0xf" : "-m rt ! --rt-type 255");
+}
+
 /* Packets of other protocols than TCP are judged again, each one, in the direction their sender opened. */
 static void output_chains(struct emit *e)
 {
 	static const unsigned paired[] = {1, 6, 17, 33, 58, 132, 136};
 	const struct zt_settings *s = &e->rs->settings;
 
+	source_routes(e, "OUT");
 	if (s->loopback == ZT_LOOPBACK_ALLOW)
 		line(e, "OUT", "-o lo " NOTE("loopback") "-j ACCEPT");
 	line(e, "OUT", STATE "ESTABLISHED %s", GOTO("OE"));
@@ -426,6 +435,7 @@ static void input_chains(struct emit *e)
 	line(e, "IE", "%s", GOTO("IW"));
 	icmp_errors(e, "IL");
 	line(e, "IL", "%s", GOTO("IW"));
+	source_routes(e, "IW");
 	ssh_lines(e);
 	line(e, "IW", "%s", GOTO("IP"));
 }
@@ -434,6 +444,7 @@ static void forward_chain(struct emit *e)
 {
 	bool keep = e->rs->settings.preserve_established;
 
+	source_routes(e, "FWD");
 	line(e, "FWD", STATE "RELATED,ESTABLISHED %s" NOTE("established") "-j ACCEPT", keep ? "" : "--ctdir REPLY ");
 	line(e, "FWD", STATE "INVALID " NOTE("invalid") "-j DROP");
 	line(e, "FWD", "%s", GOTO("FP"));

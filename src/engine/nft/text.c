@@ -384,6 +384,14 @@ static void rules_chain(const struct zt_image *img, enum zt_direction dir, struc
 /* Device 1 is lo in every network namespace; a number is cheaper to compare than a name. */
 #define OWNED "meta skuid 0-4294967295"
 
+/* A source route sends a packet past the address that its header shows: IPv4 options of more than a word (a router alert is one, a route with one address
+ * two), and routing headers. */
+static void source_routes(struct zt_strbuf *out)
+{
+	zt_strbuf_str(out, "\t\tip hdrlength > 6 counter name invalid drop\n"
+			   "\t\texthdr rt exists counter name invalid drop\n");
+}
+
 static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 {
 	const struct zt_settings *s = &img->rs->settings;
@@ -417,11 +425,15 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 		      "\t\ticmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 hoplimit 1 "
 		      "counter name essential accept\n\t}\n");
 	zt_strbuf_str(out, "\tchain output {\n\t\ttype filter hook output priority filter - 10; policy drop;\n");
-	if (s->loopback == ZT_LOOPBACK_ALLOW)
+	if (s->loopback == ZT_LOOPBACK_ALLOW) {
+		source_routes(out);
 		zt_strbuf_str(out, "\t\toif 1 counter name loopback accept\n");
+	}
 	/* What most packets are comes first: four cheap expressions instead of a map, a chain and three rules. */
 	if (s->preserve_established)
 		zt_strbuf_str(out, "\t\tct state established meta l4proto tcp counter name established accept\n");
+	if (s->loopback != ZT_LOOPBACK_ALLOW)
+		source_routes(out);
 	zt_strbuf_str(out, "\t\tct state vmap { established : goto out_established, related : goto out_related, "
 			   "invalid : goto out_invalid }\n\t\tmeta l4proto ipv6-icmp jump out_essential\n");
 	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
@@ -460,6 +472,7 @@ static void input_chains(const struct zt_image *img, struct zt_strbuf *out)
 		"\t\ticmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report } "
 		"ip6 hoplimit 1 counter name essential accept\n\t}\n");
 	zt_strbuf_str(out, "\tchain in_new {\n");
+	source_routes(out);
 	ssh_rule(img, out);
 	zt_strbuf_str(out, "\t\tgoto in_rules\n\t}\n");
 	/* What comes from lo was judged when it was sent: it still has its route. A frame that a packet socket wrote to lo has none,
@@ -486,6 +499,7 @@ void nft_text_base(const struct zt_image *img, struct zt_strbuf *out)
 	output_chains(img, out);
 	input_chains(img, out);
 	zt_strbuf_str(out, "\tchain forward {\n\t\ttype filter hook forward priority filter - 10; policy drop;\n");
+	source_routes(out);
 	if (img->rs->settings.preserve_established)
 		zt_strbuf_str(out, "\t\tct state { established, related } counter name established accept\n");
 	else
