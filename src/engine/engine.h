@@ -36,6 +36,7 @@ struct zt_counters {
 		raw_frames; /* dropped: by default policy and direction */
 	struct zt_count no_rules,
 		no_memory; /* bpf, part of invalid: the maps were not there; a socket that could not be remembered */
+	struct zt_count unknown;    /* bpf: sent by a process that could not be identified, by whatever it was denied */
 	uint64_t lsm[ZT_LSM_KINDS]; /* calls that the LSM layer of the bpf engine refused */
 };
 void zt_counters_done(struct zt_counters *c);
