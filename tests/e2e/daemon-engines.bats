@@ -48,6 +48,7 @@ can() {
 }
 
 @test "bpf: adopted; pins that are removed and programs that are detached are put back" {
+	settings 'refresh_every: 0s' 'heals_per_minute: 20'
 	ztc apply --engine bpf "$LIVE" >/dev/null
 	can 2001 7001
 	denied 2666 7001
@@ -61,6 +62,16 @@ can() {
 	in_seconds 2 status_is '.drift.healed == 2'
 	denied 2666 7001
 	can 2001 7001
+	healed=2
+	for pin in fence_options forward6; do # Linux 6.4 has the latter
+		inside_mounts sh -c "ls /sys/fs/bpf/zt-segment/*/$pin" || continue
+		inside_mounts sh -c "rm /sys/fs/bpf/zt-segment/*/$pin"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed"
+		inside_mounts sh -c "bpftool link detach pinned /sys/fs/bpf/zt-segment/*/$pin"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed"
+	done
 	status_is '.generation == 1'
 }
 
