@@ -223,6 +223,7 @@ const struct zt_engine zt_engine_nft = {
 	.flush = flush,
 	.foreign = foreign,
 	.number = number,
+	.bells = nft_stamp_bells,
 	.use_memo = nft_use_memo,
 	.raise_memo = nft_raise_memo,
 	.follows = follows,
