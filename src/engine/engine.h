@@ -209,5 +209,3 @@ bool zt_engine_sees_unix(const struct zt_engine *e, const char *instance, const 
 const struct zt_engine *zt_engine_suiting(const struct zt_engine *e, const char *instance, const struct zt_policy *p);
 /* Engines that see no Unix sockets: refuses rules about them by name and line [ZT4920]. */
 int zt_engine_refuse_unix(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);
-/* Common to the engines: refuses rules with needs (app) by name and line [ZT3001]. */
-int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);

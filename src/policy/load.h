@@ -149,7 +149,6 @@ int zt_who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b,
 int zt_who_label(struct zt_who *w, const char *text);
 void zt_who_settle(struct zt_who *w); /* sets any */
 void zt_who_done(struct zt_who *w);
-int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char *value, const struct zt_node *at);
 int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path,
 		      char *service); /* takes both */
 

@@ -50,12 +50,6 @@ struct zt_exe_ref {
 	char digest[65]; /* pinned by "PATH@sha256:HEX", else "" */
 	struct zt_span span;
 };
-/* An identity only a later engine can enforce: {"app", "browser"} */
-struct zt_need {
-	const char *key; /* static: "app" */
-	char *value;
-	struct zt_span span;
-};
 /* One alternative of "who": all the parts that are set must hold; n == 0 means that part does not matter. */
 struct zt_who {
 	bool any; /* user: "*" (or 0 constraints): every sender, sockets without an owner included */
@@ -64,8 +58,6 @@ struct zt_who {
 	size_t n_cgroups;
 	struct zt_exe_ref *exes, *parents; /* one of: the program, the program of the parent process */
 	size_t n_exes, n_parents;
-	struct zt_need *needs;
-	size_t n_needs;
 	char *label; /* as written, for the From column: "web-user", "@web", "nginx.service", "uid 1000-1999" */
 };
 struct zt_endpoint {

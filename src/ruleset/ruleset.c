@@ -12,7 +12,6 @@ static void rule_done(struct zt_rule *r)
 	free(r->windows);
 	free(r->from_text);
 	free(r->to_text);
-	free(r->needs);
 	zt_match_done(&r->match);
 }
 
@@ -138,11 +137,6 @@ static int copy_rule(struct zt_ruleset *rs, struct zt_rule *dst, const struct zt
 	if (src->n_windows)
 		memcpy(dst->windows, src->windows, src->n_windows * sizeof(*dst->windows));
 	dst->n_windows = src->n_windows;
-	if (src->n_needs && !(dst->needs = zt_new(struct zt_need, src->n_needs)))
-		return -ENOMEM;
-	if (src->n_needs)
-		memcpy(dst->needs, src->needs, src->n_needs * sizeof(*dst->needs));
-	dst->n_needs = src->n_needs;
 	r = r ?: copy_string(&dst->from_text, src->from_text) ?: copy_string(&dst->to_text, src->to_text);
 	return r ?: copy_match(&dst->match, &src->match);
 }

@@ -93,8 +93,6 @@ struct zt_rule {
 	/* What follows is not in the kernel and not compared: */
 	int32_t priority;	   /* as the policy has it; 0 where a rule was raised */
 	char *from_text, *to_text; /* for tables */
-	struct zt_need *needs;	   /* borrowed from the policy: identities the engine at hand must know or refuse */
-	size_t n_needs;
 };
 
 struct zt_ruleset {
@@ -124,7 +122,7 @@ struct zt_compile_options {
 	zt_usec at;	  /* rules that expired before this moment are left out; 0 = none */
 };
 /* Policy to ruleset: order by (priority, file order), directions, verdicts, cgroup ids, hash. Cgroups that do not exist are a
- * warning (2xxx). The policy must outlive the ruleset only for `needs`. */
+ * warning (2xxx). */
 int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_options *o, struct zt_ruleset **ret,
 		       struct zt_diags *d);
 void zt_ruleset_free(struct zt_ruleset *rs);
