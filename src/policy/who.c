@@ -100,7 +100,7 @@ static int add_account(struct zt_load *l, const struct zt_node *v, unsigned slot
 	r = group ? zt_names_group(l, v->text, &a) : zt_names_user(l, v->text, &a);
 	if (r == -ENOENT)
 		return unknown_account(l, v, slot) ?: zt_u32_ranges_add(ret, NOBODY, NOBODY);
-	return r ? r : zt_u32_ranges_add(ret, a->id, a->id);
+	return r ?: zt_names_used(l, v->text, group) ?: zt_u32_ranges_add(ret, a->id, a->id);
 }
 
 int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path, char *service)

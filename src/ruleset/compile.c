@@ -382,6 +382,7 @@ static int compile_head(struct compile *c)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < c->p->n_files; i++, rs->n_files++)
 		r = set_string(&rs->files[i], c->p->files[i]);
+	r = r ?: zt_account_names_copy(c->p->accounts, c->p->n_accounts, &rs->accounts, &rs->n_accounts);
 	if (r || !rs->settings.preserve_ssh)
 		return r;
 	if (c->o->ssh_ports && c->o->ssh_ports->n)

@@ -27,6 +27,7 @@ void zt_ruleset_free(struct zt_ruleset *rs)
 		zt_subject_done(rs->subjects[i]);
 		free(rs->subjects[i]);
 	}
+	zt_account_names_free(rs->accounts, rs->n_accounts);
 	free(rs->subjects);
 	free(rs->rules);
 	free(rs->files);
@@ -157,7 +158,7 @@ static int copy_head(struct zt_ruleset *dst, const struct zt_ruleset *src)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < src->n_files; i++, dst->n_files++)
 		r = copy_string(&dst->files[i], src->files[i]);
-	return r;
+	return r ?: zt_account_names_copy(src->accounts, src->n_accounts, &dst->accounts, &dst->n_accounts);
 }
 
 int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret)

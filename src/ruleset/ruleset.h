@@ -108,6 +108,9 @@ struct zt_ruleset {
 	size_t n_subjects, cap_subjects;
 	struct zt_rule *rules;
 	size_t n_rules, cap_rules;
+	/* What names of the policy meant. Not in the kernel's rules and not compared. */
+	struct zt_account_name *accounts;
+	size_t n_accounts;
 	uint32_t table_owner; /* spare */
 };
 
