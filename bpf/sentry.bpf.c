@@ -25,13 +25,17 @@ struct bpf_cgroup_link {
 	struct bpf_link link;
 	struct cgroup *cgroup; /* NULL: detached */
 };
+struct bpf_nf_link { /* Linux 6.4 */
+	struct bpf_link link;
+	__u32 dead; /* detached */
+};
 struct bpf_iter__bpf_link {
 	struct bpf_iter_meta *meta;
 	struct bpf_link *link;
 };
 #pragma clang attribute pop
 
-enum { DEPTH = 4 };
+enum { DEPTH = 4, LINK_NETFILTER = 10 /* not in the headers of the baseline */ };
 #define RIGHTS (1ull << 12 | 1ull << 21 | 1ull << 39) /* CAP_NET_ADMIN CAP_SYS_ADMIN CAP_BPF */
 
 struct {
@@ -53,11 +57,20 @@ static __always_inline void ring(void)
 static __always_inline void look_at(const struct zt_sentry_link *at, struct zt_sentry_link *ret)
 {
 	const struct bpf_cgroup_link *l = (const struct bpf_cgroup_link *)at->link;
+	const struct bpf_nf_link *nf = (const struct bpf_nf_link *)at->link;
+
+	__u32 type = 0, dead = 1;
 
 	ret->link = at->link;
-	ret->prog = ret->cgroup = 0;
+	ret->prog = ret->place = 0;
 	bpf_core_read(&ret->prog, sizeof(ret->prog), &l->link.prog);
-	bpf_core_read(&ret->cgroup, sizeof(ret->cgroup), &l->cgroup);
+	bpf_core_read(&type, sizeof(type), &l->link.type);
+	if (type != LINK_NETFILTER) {
+		bpf_core_read(&ret->place, sizeof(ret->place), &l->cgroup);
+	} else if (bpf_core_type_exists(struct bpf_nf_link)) {
+		bpf_core_read(&dead, sizeof(dead), &nf->dead);
+		ret->place = !dead;
+	}
 }
 
 /* By itself for the verifier. */
@@ -70,7 +83,7 @@ __noinline int changed(void)
 		if (!was->link)
 			return 0;
 		look_at(was, &now);
-		if (now.prog != was->prog || now.cgroup != was->cgroup)
+		if (now.prog != was->prog || now.place != was->place)
 			return 1;
 	}
 	return 0;
@@ -131,7 +144,7 @@ int zt_links(struct bpf_iter__bpf_link *ctx)
 	struct bpf_link *link = ctx->link;
 	struct zt_sentry_found f = {};
 
-	if (!link || link->type != BPF_LINK_TYPE_CGROUP)
+	if (!link || (link->type != BPF_LINK_TYPE_CGROUP && (__u32)link->type != LINK_NETFILTER))
 		return 0;
 	f.id = link->id;
 	f.at.link = (__u64)link;

@@ -5,7 +5,8 @@
 
 enum { ZT_SENTRY_LINKS = 16 };
 struct zt_sentry_link { /* a link of the kernel, by its address, and what hung on it where */
-	zt_u64 link, prog, cgroup;
+	zt_u64 link, prog;
+	zt_u64 place; /* its control group; of one at a hook of the network namespace 1; 0: detached */
 };
 struct zt_sentry_found { /* as the iterator tells it */
 	zt_u32 id, pad;

@@ -72,27 +72,68 @@ static int note_cgroups(struct zt_drift *d)
 	return r;
 }
 
-/* A rule of a user by name means the number that the name had when it was applied, which may be somebody else's by now. The texts of rules by
- * number begin with "uid". */
-static int note_users(struct zt_drift *d)
+/* ---- names that mean another number by now, or none ---- */
+static bool means(const struct zt_rule *r, const struct zt_account_name *a)
+{
+	const struct zt_match *m = &r->match;
+	const struct zt_u32_ranges *own = a->group ? &m->gid : &m->uid;
+	const struct zt_subject *ends[] = {m->from, m->to};
+	bool found = zt_u32_ranges_has(own, a->id);
+
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(ends); i++)
+		found = found || (ends[i] && zt_u32_ranges_has(a->group ? &ends[i]->gid : &ends[i]->uid, a->id));
+	return found;
+}
+
+/* "rule a still means", "rules a, b and 3 more still mean"; "" none. */
+static void rules_that_mean(const struct zt_ruleset *rs, const struct zt_account_name *a, struct zt_strbuf *out)
+{
+	enum { SHOWN = 3 };
+	ZT_STRBUF struct zt_strbuf list = {0};
+	const char *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < rs->n_rules; i++) {
+		const char *id = rs->rules[i].id;
+
+		if (!means(&rs->rules[i], a) || (last && !strcmp(last, id))) /* another part of one rule */
+			continue;
+		last = id;
+		if (n++ < SHOWN)
+			zt_strbuf_printf(&list, "%s%s", n > 1 ? ", " : "", id);
+	}
+	if (n > SHOWN)
+		zt_strbuf_printf(&list, " and %zu more", n - SHOWN);
+	if (n)
+		zt_strbuf_printf(out, n > 1 ? "rules %s still mean" : "rule %s still means", zt_strbuf_cstr(&list));
+	out->failed = out->failed || list.failed;
+}
+
+static int note_account(struct zt_drift *d, const struct zt_account_name *a)
+{
+	const char *kind = a->group ? "group" : "user", *id = a->group ? "gid" : "uid";
+	ZT_STRBUF struct zt_strbuf rules = {0};
+	uint32_t now = 0;
+	int found = a->group ? zt_group_lookup(a->name, &now) : zt_user_lookup(a->name, &now);
+
+	if ((found && found != -ENOENT) || (!found && now == a->id))
+		return 0;
+	rules_that_mean(d->expected, a, &rules);
+	if (zt_strbuf_error(&rules) < 0)
+		return -ENOMEM;
+	if (!rules.len)
+		return 0;
+	return note(d, zt_asprintf("%s %s %s: %s %s %u, whoever has it; %s", kind, a->name,
+				   found ? "is gone" : "has another number", zt_strbuf_cstr(&rules), id, a->id,
+				   found ? "change the policy" : "run zt-segment refresh"));
+}
+
+static int note_accounts(struct zt_drift *d)
 {
 	int r = 0;
 
-	for (size_t i = 0; d->expected && !r && i < d->expected->n_rules; i++) {
-		const struct zt_rule *rule = &d->expected->rules[i];
-		const struct zt_u32_ranges *uid = &rule->match.uid;
-		uint32_t now = 0;
-		int found;
-
-		if (rule->part || !rule->from_text || strpbrk(rule->from_text, " ,@*") || uid->n != 1 ||
-		    uid->v[0].lo != uid->v[0].hi)
-			continue;
-		found = zt_user_lookup(rule->from_text, &now);
-		if (found == -ENOENT || (!found && now != uid->v[0].lo))
-			r = note(d, zt_asprintf("user %s %s: rule %s still means uid %u, whoever has it; %s",
-						rule->from_text, found ? "is gone" : "has another number", rule->id,
-						uid->v[0].lo, found ? "change the policy" : "run zt-segment refresh"));
-	}
+	for (size_t i = 0; d->expected && !r && i < d->expected->n_accounts; i++)
+		r = note_account(d, &d->expected->accounts[i]);
 	return r;
 }
 
@@ -148,7 +189,7 @@ int zt_drift_check(const struct zt_apply_ctx *c, struct zt_drift *ret, struct zt
 		r = zt_ruleset_diff(x.expected, x.actual, &x.diff);
 		x.drifted = x.drifted || !zt_diff_empty(&x.diff);
 	}
-	r = r ?: note_cgroups(&x) ?: note_users(&x);
+	r = r ?: note_cgroups(&x) ?: note_accounts(&x);
 	if (x.drifted)
 		x.culprit = zt_culprit_read(c);
 	if (r < 0)

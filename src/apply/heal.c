@@ -116,6 +116,18 @@ int zt_heal_undone(const struct zt_apply_ctx *c, const struct zt_culprit *by, st
 	return zt_audit(c, "heal", x->actual->generation, x->actual->hash, detail, d);
 }
 
+/* Whoever held the lock may have taken another engine meanwhile. */
+static const struct zt_engine *engine_now(const struct zt_apply_ctx *c)
+{
+	const struct zt_engine *other = NULL;
+	uint64_t generation;
+	char hash[65];
+
+	if (c->engine->identify(c->instance, &generation, hash) == -ENOENT)
+		other = zt_engine_active(c->instance, c->engine);
+	return other ? other : c->engine;
+}
+
 #define TOLD_MSEC 20 /* the kernel first makes a change, then tells of it */
 
 static int on_change(void *arg, uint32_t pid, const char *program, uint32_t gen)
@@ -137,10 +149,11 @@ static const struct zt_culprit *ask(struct zt_watch *w, struct zt_culprit *found
 	return found;
 }
 
-int zt_heal(const struct zt_apply_ctx *c, const struct zt_culprit *by, struct zt_watch *w, bool mend,
+int zt_heal(const struct zt_apply_ctx *ctx, const struct zt_culprit *by, struct zt_watch *w, bool mend,
 	    struct zt_drift *ret, bool *ret_healed, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_drift_done) struct zt_drift x = {0};
+	struct zt_apply_ctx now = *ctx, *c = &now;
 	struct zt_culprit found = {0};
 	ZT_CLOSE int lock = -1;
 	bool waits;
@@ -154,6 +167,7 @@ int zt_heal(const struct zt_apply_ctx *c, const struct zt_culprit *by, struct zt
 			       c, d); /* what waits for its confirmation and is gone from the kernel is rolled back */
 	waits = r == -EBUSY && !d->errors;
 	r = waits ? 0 : r;
+	now.engine = engine_now(ctx);
 	r = r ?: zt_drift_check(c, &x, d);
 	if (r < 0)
 		return r;

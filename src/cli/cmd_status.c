@@ -344,6 +344,7 @@ static void print_remarks(struct zt_cli *c, const struct state *s)
 	}
 	closed_text(c, &k->no_rules, "the rules were not there");
 	closed_text(c, &k->no_memory, "there was no memory to remember a socket");
+	closed_text(c, &k->unknown, "the process that sent could not be identified");
 	tracked_text(c, s);
 	for (size_t i = 0; i < s->n_foreign; i++) {
 		fprintf(c->out, "%s%s ", i ? ", " : "Tables of other programs (not touched): ", s->foreign[i].family);

@@ -153,7 +153,7 @@ static void always(struct zt_daemon *d)
 		watch(d->places, STATE, current);
 		watch(d->places, STATE, pending);
 	}
-	if (!strcmp(d->engine, "bpf"))
+	if (!strcmp(d->engine, "bpf") || !strcmp(d->engine, "nft")) /* of its labels */
 		pins(d);
 }
 

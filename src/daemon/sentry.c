@@ -97,7 +97,7 @@ static void watch_links(struct zt_daemon *d, const json_t *ids)
 	d->sentry->n_links = n;
 	for (uint32_t i = 0; i < ZT_SENTRY_LINKS; i++) {
 		d->sentry->obj->bss->watched[i] = now[i]; /* looked at meanwhile it rings once too often */
-		gone = gone || (now[i].link && !now[i].cgroup);
+		gone = gone || (now[i].link && !now[i].place);
 	}
 	if (gone && d->active && !d->damaged && !d->told_drift) /* since the job looked */
 		want(d, 0, "what is enforced has been changed");

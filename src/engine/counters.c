@@ -22,6 +22,7 @@ static const struct {
 	COUNT("invalid", invalid),
 	COUNT("no_rules", no_rules),
 	COUNT("no_memory", no_memory),
+	COUNT("unknown", unknown),
 	COUNT("logged", logged),
 	COUNT("suppressed", suppressed),
 	COUNT("raw_frames", raw_frames),

@@ -122,29 +122,6 @@ int zt_engine_refuse_unix(const struct zt_engine *e, const struct zt_ruleset *rs
 	return r;
 }
 
-int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < rs->n_rules; i++) {
-		const struct zt_rule *rule = &rs->rules[i];
-
-		for (size_t k = 0; k < rule->n_needs; k++) {
-			const struct zt_need *need = &rule->needs[k];
-
-			(void)zt_diag(d, ZT_ERROR, 3001, &need->span, /* collected; the result is one -ENOTSUP */
-				      "rule \"%s\": the %s engine cannot match %s \"%s\"", rule->id, e->name, need->key,
-				      need->value);
-			zt_diag_hint(
-				d,
-				"no engine knows groups of applications; name the Linux group it is started with (group: %s), the program (exe), its service or user",
-				need->value);
-			r = -ENOTSUP;
-		}
-	}
-	return r;
-}
-
 void zt_records_done(struct zt_records *r)
 {
 	free(r->v);

@@ -36,6 +36,7 @@ struct zt_counters {
 		raw_frames; /* dropped: by default policy and direction */
 	struct zt_count no_rules,
 		no_memory; /* bpf, part of invalid: the maps were not there; a socket that could not be remembered */
+	struct zt_count unknown;    /* bpf: sent by a process that could not be identified, by whatever it was denied */
 	uint64_t lsm[ZT_LSM_KINDS]; /* calls that the LSM layer of the bpf engine refused */
 };
 void zt_counters_done(struct zt_counters *c);
@@ -208,5 +209,3 @@ bool zt_engine_sees_unix(const struct zt_engine *e, const char *instance, const 
 const struct zt_engine *zt_engine_suiting(const struct zt_engine *e, const char *instance, const struct zt_policy *p);
 /* Engines that see no Unix sockets: refuses rules about them by name and line [ZT4920]. */
 int zt_engine_refuse_unix(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);
-/* Common to the engines: refuses rules with needs (app) by name and line [ZT3001]. */
-int zt_engine_refuse_needs(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_diags *d);

@@ -41,6 +41,7 @@ struct zt_account { /* a user or a group */
 	char *name;
 	uint32_t id, gid;    /* gid: primary group of a user */
 	bool known, members; /* members: supplementary ones (groups) */
+	bool used;	     /* is among the accounts of the policy */
 };
 struct zt_names {
 	bool loaded; /* from the files of --root: then complete */
@@ -114,6 +115,7 @@ int zt_names_user(struct zt_load *l, const char *name, const struct zt_account *
 int zt_names_group(struct zt_load *l, const char *name, const struct zt_account **ret);
 int zt_names_uid(struct zt_load *l, uint32_t uid, uint32_t *ret_gid); /* primary group of a number */
 bool zt_names_group_has_members(struct zt_load *l, uint32_t gid);     /* supplementary ones */
+int zt_names_used(struct zt_load *l, const char *name, bool group); /* one that was found: among those of the policy */
 char *zt_names_nearest(struct zt_load *l, const char *name, bool group);
 void zt_names_done(struct zt_names *n);
 
@@ -149,7 +151,6 @@ int zt_who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b,
 int zt_who_label(struct zt_who *w, const char *text);
 void zt_who_settle(struct zt_who *w); /* sets any */
 void zt_who_done(struct zt_who *w);
-int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char *value, const struct zt_node *at);
 int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path,
 		      char *service); /* takes both */
 

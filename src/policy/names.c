@@ -137,6 +137,23 @@ int zt_names_group(struct zt_load *l, const char *name, const struct zt_account 
 	return lookup(l, name, true, ret);
 }
 
+int zt_names_used(struct zt_load *l, const char *name, bool group)
+{
+	struct zt_account *a = zt_strmap_get(group ? &l->names.groups : &l->names.users, name);
+	struct zt_policy *p = l->p;
+
+	if (!a || a->used)
+		return 0;
+	if (zt_grow(p->accounts, p->cap_accounts, p->n_accounts) < 0)
+		return -ENOMEM;
+	p->accounts[p->n_accounts] = (struct zt_account_name){zt_strdup(name), a->id, group};
+	if (!p->accounts[p->n_accounts].name)
+		return -ENOMEM;
+	p->n_accounts++;
+	a->used = true;
+	return 0;
+}
+
 int zt_names_uid(struct zt_load *l, uint32_t uid, uint32_t *ret_gid)
 {
 	const struct passwd *pw;

@@ -50,12 +50,6 @@ struct zt_exe_ref {
 	char digest[65]; /* pinned by "PATH@sha256:HEX", else "" */
 	struct zt_span span;
 };
-/* An identity only a later engine can enforce: {"app", "browser"} */
-struct zt_need {
-	const char *key; /* static: "app" */
-	char *value;
-	struct zt_span span;
-};
 /* One alternative of "who": all the parts that are set must hold; n == 0 means that part does not matter. */
 struct zt_who {
 	bool any; /* user: "*" (or 0 constraints): every sender, sockets without an owner included */
@@ -64,8 +58,6 @@ struct zt_who {
 	size_t n_cgroups;
 	struct zt_exe_ref *exes, *parents; /* one of: the program, the program of the parent process */
 	size_t n_exes, n_parents;
-	struct zt_need *needs;
-	size_t n_needs;
 	char *label; /* as written, for the From column: "web-user", "@web", "nginx.service", "uid 1000-1999" */
 };
 struct zt_endpoint {
@@ -124,6 +116,15 @@ struct zt_policy_test {
 	enum zt_action expect; /* allow or deny (deny covers drop and reject), reject, observe */
 };
 
+/* A user or group that rules name, and the number that the name had: what it means as long as nobody looks again. */
+struct zt_account_name {
+	char *name;
+	uint32_t id;
+	bool group;
+};
+void zt_account_names_free(struct zt_account_name *v, size_t n);
+int zt_account_names_copy(const struct zt_account_name *v, size_t n, struct zt_account_name **ret, size_t *ret_n);
+
 struct zt_policy {
 	char *name;   /* path of the main file, or "-" */
 	char **files; /* every file read, [0] the main one; spans point to these strings */
@@ -133,6 +134,8 @@ struct zt_policy {
 	size_t n_rules;
 	struct zt_policy_test *tests;
 	size_t n_tests;
+	struct zt_account_name *accounts; /* each once; of tests too */
+	size_t n_accounts, cap_accounts;
 	/* What history keeps: the file's bytes as read; of several files each after a line "#zt-file LENGTH NAME". */
 	char *source;
 	size_t source_len;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "policy/release.h"
 
+#include "base/mem.h"
 #include "policy/load.h"
 
 void zt_endpoint_done(struct zt_endpoint *e)
@@ -41,6 +42,31 @@ void zt_policy_test_done(struct zt_policy_test *t)
 	*t = (struct zt_policy_test){0};
 }
 
+void zt_account_names_free(struct zt_account_name *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(v[i].name);
+	free(v);
+}
+
+int zt_account_names_copy(const struct zt_account_name *v, size_t n, struct zt_account_name **ret, size_t *ret_n)
+{
+	struct zt_account_name *copy = n ? zt_new(struct zt_account_name, n) : NULL;
+
+	if (n && !copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		copy[i] = (struct zt_account_name){zt_strdup(v[i].name), v[i].id, v[i].group};
+		if (!copy[i].name) {
+			zt_account_names_free(copy, i);
+			return -ENOMEM;
+		}
+	}
+	*ret = copy;
+	*ret_n = n;
+	return 0;
+}
+
 void zt_policy_free(struct zt_policy *p)
 {
 	if (!p)
@@ -51,6 +77,7 @@ void zt_policy_free(struct zt_policy *p)
 		zt_policy_test_done(&p->tests[i]);
 	for (size_t i = 0; i < p->n_files; i++)
 		free(p->files[i]);
+	zt_account_names_free(p->accounts, p->n_accounts);
 	free(p->rules);
 	free(p->tests);
 	free(p->files);

@@ -284,6 +284,7 @@ static int read_action(struct zt_load *l, struct reading *r)
 	if (!l->o->no_resolve) {
 		warn_members(l, zt_field(&r->from, FROM, GROUP));
 		warn_members(l, zt_field(&r->from, FROM, GID));
+		warn_members(l, zt_field(&r->from, FROM, APP));
 	}
 	warn_one_family(l, r);
 	return 0;

@@ -41,19 +41,17 @@ void zt_who_done(struct zt_who *w)
 		free(w->cgroups[i].path);
 		free(w->cgroups[i].service);
 	}
-	for (size_t i = 0; i < w->n_needs; i++)
-		free(w->needs[i].value);
 	zt_exe_refs_done(&w->exes, &w->n_exes);
 	zt_exe_refs_done(&w->parents, &w->n_parents);
 	free(w->cgroups);
-	free(w->needs);
 	free(w->label);
 	*w = (struct zt_who){0};
 }
 
 /* ---- one value ---- */
-static int unknown_account(struct zt_load *l, const struct zt_node *v, bool group)
+static int unknown_account(struct zt_load *l, const struct zt_node *v, unsigned slot)
 {
+	bool group = slot != USER;
 	ZT_FREE char *near = NULL;
 
 	if (l->o->no_resolve)
@@ -63,6 +61,11 @@ static int unknown_account(struct zt_load *l, const struct zt_node *v, bool grou
 			  zt_shown(v)); /* the result follows */
 	if (near)
 		zt_diag_hint(l->d, "did you mean \"%s\"?", near);
+	else if (slot == APP)
+		zt_diag_hint(
+			l->d,
+			"an application group is the Linux group that a program is started with: groupadd -r %s, then sg, a setgid launcher or Group= of its unit",
+			zt_shown(v));
 	else if (group && !strcmp(v->text, "*"))
 		zt_diag_hint(l->d, "everybody is user: \"*\"");
 	else
@@ -75,9 +78,10 @@ static bool only(const char *s, const char *allowed)
 	return *s && !s[strspn(s, allowed)];
 }
 
-/* Names go to numbers; names is false for uid: and gid:. */
-static int add_account(struct zt_load *l, const struct zt_node *v, bool group, bool names, struct zt_u32_ranges *ret)
+/* Names go to numbers, but for uid: and gid:. */
+static int add_account(struct zt_load *l, const struct zt_node *v, unsigned slot, struct zt_u32_ranges *ret)
 {
+	bool group = slot != USER && slot != UID, names = slot != UID && slot != GID;
 	const struct zt_account *a = NULL;
 	struct zt_u32_range range;
 	int r;
@@ -95,8 +99,8 @@ static int add_account(struct zt_load *l, const struct zt_node *v, bool group, b
 	}
 	r = group ? zt_names_group(l, v->text, &a) : zt_names_user(l, v->text, &a);
 	if (r == -ENOENT)
-		return unknown_account(l, v, group) ?: zt_u32_ranges_add(ret, NOBODY, NOBODY);
-	return r ? r : zt_u32_ranges_add(ret, a->id, a->id);
+		return unknown_account(l, v, slot) ?: zt_u32_ranges_add(ret, NOBODY, NOBODY);
+	return r ?: zt_names_used(l, v->text, group) ?: zt_u32_ranges_add(ret, a->id, a->id);
 }
 
 int zt_who_add_cgroup(struct zt_load *l, struct zt_who *w, const struct zt_node *v, char *path, char *service)
@@ -229,26 +233,6 @@ static int read_service(struct zt_load *l, struct zt_who *w, const struct zt_nod
 	return service_paths(l, unit, v, &paths) ?: add_service(l, w, v, unit, paths);
 }
 
-int zt_who_need(struct zt_load *l, struct zt_who *w, const char *key, const char *value, const struct zt_node *at)
-{
-	struct zt_need *bigger = zt_realloc(w->needs, (w->n_needs + 1) * sizeof(*bigger));
-	char *copy = bigger ? zt_strdup(value) : NULL;
-
-	if (bigger)
-		w->needs = bigger;
-	if (!copy)
-		return -ENOMEM;
-	w->needs[w->n_needs++] = (struct zt_need){key, copy, zt_doc_span(l->doc, at)};
-	return 0;
-}
-
-static int read_need(struct zt_load *l, struct zt_who *w, const struct zt_node *v, const char *key)
-{
-	ZT_FREE char *value = zt_as_written(v);
-
-	return value ? zt_who_need(l, w, key, value, v) : -ENOMEM;
-}
-
 /* ---- both of two must hold ---- */
 static int never(struct zt_load *l, const struct zt_node *at, const char *what)
 {
@@ -363,8 +347,6 @@ int zt_who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b, cons
 	r = r ?: intersect_cgroups(w, b, &no_cgroup);
 	r = r ?: zt_exe_refs_and(&w->exes, &w->n_exes, b->exes, b->n_exes, &no_exe);
 	r = r ?: zt_exe_refs_and(&w->parents, &w->n_parents, b->parents, b->n_parents, &no_parent);
-	for (size_t i = 0; !r && i < b->n_needs; i++)
-		r = zt_who_need(l, w, b->needs[i].key, b->needs[i].value, at);
 	if (r)
 		return r;
 	if (no_uid || no_gid || no_cgroup || no_exe || no_parent)
@@ -379,13 +361,13 @@ int zt_who_and(struct zt_load *l, struct zt_who *w, const struct zt_who *b, cons
 
 void zt_who_settle(struct zt_who *w)
 {
-	w->any = !w->uid.n && !w->gid.n && !w->n_cgroups && !w->n_exes && !w->n_parents && !w->n_needs;
+	w->any = !w->uid.n && !w->gid.n && !w->n_cgroups && !w->n_exes && !w->n_parents;
 }
 
 /* ---- the keys ---- */
 static int read_ids(struct zt_load *l, struct zt_who *w, unsigned slot, const struct zt_node *v)
 {
-	bool group = slot == GROUP || slot == GID, names = slot == USER || slot == GROUP, any = false;
+	bool any = false;
 	ZT_CLEANUP(zt_u32_ranges_done) struct zt_u32_ranges ids = {0};
 	struct zt_who b = {0};
 	int r = 0;
@@ -394,12 +376,12 @@ static int read_ids(struct zt_load *l, struct zt_who *w, unsigned slot, const st
 		if (slot == USER && !strcmp(i->text, "*"))
 			any = true;
 		else
-			r = zt_also(r, add_account(l, i, group, names, &ids));
+			r = zt_also(r, add_account(l, i, slot, &ids));
 	}
 	zt_u32_ranges_normalise(&ids);
 	if (r || any)
 		return r;
-	*(group ? &b.gid : &b.uid) = ids; /* borrowed */
+	*(slot == USER || slot == UID ? &b.uid : &b.gid) = ids; /* borrowed */
 	return zt_who_and(l, w, &b, v);
 }
 
@@ -444,11 +426,11 @@ static int read_key(struct zt_load *l, struct zt_who *w, unsigned slot, const st
 
 	if (r)
 		return r;
-	if (slot <= GID)
+	if (slot <= GID || slot == APP)
 		return read_ids(l, w, slot, v);
 	if (slot <= SERVICE || slot == CONTAINER)
 		return read_cgroups(l, w, slot, v);
-	return slot == APP ? read_need(l, w, v, "app") : read_programs(l, w, slot, v);
+	return read_programs(l, w, slot, v);
 }
 
 int zt_who_inline(struct zt_load *l, const struct zt_fields *f, bool test, struct zt_who *w, bool *ret_given)

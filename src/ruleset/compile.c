@@ -220,7 +220,7 @@ static int set_head(struct compile *c, struct zt_rule *rule, const struct zt_pol
 		memcpy(rule->windows, pr->windows, pr->n_windows * sizeof(*rule->windows));
 		rule->n_windows = pr->n_windows;
 	}
-	return (who ? zt_compile_needs(rule, who) : 0) ?: set_texts(rule, pr, who, receiver);
+	return set_texts(rule, pr, who, receiver);
 }
 
 static int set_who(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who, struct zt_match *m)
@@ -243,7 +243,7 @@ int zt_compile_receiver(struct compile *c, const struct zt_policy_rule *pr, cons
 
 	r = r ?: zt_compile_subject(c, pr, who, &m, &rule->match.to);
 	zt_match_done(&m);
-	return r ?: zt_compile_needs(rule, who);
+	return r;
 }
 
 /* src and dst are by family already; given says whether the policy named any. */
@@ -382,6 +382,7 @@ static int compile_head(struct compile *c)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < c->p->n_files; i++, rs->n_files++)
 		r = set_string(&rs->files[i], c->p->files[i]);
+	r = r ?: zt_account_names_copy(c->p->accounts, c->p->n_accounts, &rs->accounts, &rs->n_accounts);
 	if (r || !rs->settings.preserve_ssh)
 		return r;
 	if (c->o->ssh_ports && c->o->ssh_ports->n)

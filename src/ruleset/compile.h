@@ -21,7 +21,6 @@ bool zt_who_needs_subject(const struct zt_who *w, bool labels);
 /* The subject of who in the ruleset; m has its cgroups. Programs that are missing are a warning, scripts and other digests errors. */
 int zt_compile_subject(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
 		       const struct zt_match *m, const struct zt_subject **ret);
-int zt_compile_needs(struct zt_rule *rule, const struct zt_who *who); /* appends */
 int zt_compile_receiver(struct compile *c, const struct zt_policy_rule *pr, const struct zt_who *who,
 			struct zt_rule *rule); /* rule->match.to */
 uint32_t zt_compile_file(const struct compile *c, const struct zt_policy_rule *pr);

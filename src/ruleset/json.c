@@ -169,7 +169,8 @@ int zt_ruleset_to_json(const struct zt_ruleset *rs, json_t **ret)
 		      zt_json_numbers(&rs->ssh_ports), "rules", rules);
 	if (!o)
 		return -ENOMEM;
-	if (rs->n_subjects && json_object_set_new(o, "subjects", zt_subjects_to_json(rs)) < 0) {
+	if ((rs->n_subjects && json_object_set_new(o, "subjects", zt_subjects_to_json(rs)) < 0) ||
+	    (rs->n_accounts && json_object_set_new(o, "accounts", zt_accounts_to_json(rs)) < 0)) {
 		json_decref(o);
 		return -ENOMEM;
 	}
@@ -481,7 +482,8 @@ static int ruleset_in(const json_t *j, struct zt_ruleset *rs)
 	if (e < 0 || format != 1 || !json_is_array(rules) || !valid_instance(rs->instance) ||
 	    json_integer_value(json_object_get(j, "generation")) < 0)
 		return e ?: -EINVAL;
-	e = zt_subjects_from_json(json_object_get(j, "subjects"), rs);
+	e = zt_subjects_from_json(json_object_get(j, "subjects"), rs)
+		    ?: zt_accounts_from_json(json_object_get(j, "accounts"), rs);
 	rs->generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
 	for (size_t i = 0; !e && i < json_array_size(rules); i++) {
 		struct zt_rule *r = zt_ruleset_add(rs);

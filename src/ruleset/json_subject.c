@@ -124,3 +124,42 @@ int zt_subject_at(const json_t *o, const char *key, const struct zt_ruleset *rs,
 	*ret = rs->subjects[i];
 	return 0;
 }
+
+/* ---- names ---- */
+json_t *zt_accounts_to_json(const struct zt_ruleset *rs)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < rs->n_accounts; i++) {
+		const struct zt_account_name *n = &rs->accounts[i];
+
+		if (json_array_append_new(a, json_pack("{s:s, s:I}", n->group ? "group" : "user", n->name, "id",
+						       (json_int_t)n->id)) < 0) {
+			json_decref(a);
+			return NULL;
+		}
+	}
+	return a;
+}
+
+int zt_accounts_from_json(const json_t *a, struct zt_ruleset *rs)
+{
+	size_t n = json_array_size(a);
+
+	if (n && !(rs->accounts = zt_new(struct zt_account_name, n)))
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		const json_t *o = json_array_get(a, i);
+		const char *user = json_string_value(json_object_get(o, "user")),
+			   *group = json_string_value(json_object_get(o, "group"));
+		json_int_t id = json_integer_value(json_object_get(o, "id"));
+
+		if (!user == !group || id < 0 || id > UINT32_MAX)
+			return -EINVAL;
+		rs->accounts[i] = (struct zt_account_name){zt_strdup(user ?: group), (uint32_t)id, group != NULL};
+		if (!rs->accounts[i].name)
+			return -ENOMEM;
+		rs->n_accounts = i + 1;
+	}
+	return 0;
+}

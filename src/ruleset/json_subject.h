@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #pragma once
-/* Inside the room: subjects in the ruleset's JSON, and the pieces json.c shares for it. */
+/* Inside the room: subjects and names in the ruleset's JSON, and the pieces json.c shares for it. */
 #include <jansson.h>
 
 #include "ruleset/ruleset.h"
@@ -8,6 +8,9 @@
 json_t *zt_subjects_to_json(const struct zt_ruleset *rs); /* an array by index; NULL on ENOMEM */
 int zt_subjects_from_json(const json_t *a, struct zt_ruleset *rs);
 int zt_subject_at(const json_t *o, const char *key, const struct zt_ruleset *rs, const struct zt_subject **ret);
+
+json_t *zt_accounts_to_json(const struct zt_ruleset *rs); /* NULL on ENOMEM */
+int zt_accounts_from_json(const json_t *a, struct zt_ruleset *rs);
 
 json_t *zt_json_numbers(const struct zt_u32_ranges *l);
 json_t *zt_json_cgroups(const struct zt_cgroup *v, size_t n);

@@ -150,16 +150,15 @@ static void put_settings(struct zt_strbuf *out, const struct zt_settings *s)
 }
 
 /* There are few. */
-static int put_subjects(struct zt_strbuf *out, const struct zt_ruleset *rs)
+static int put_list(struct zt_strbuf *out, const char *key, json_t *a)
 {
-	json_t *a = rs->n_subjects ? zt_subjects_to_json(rs) : NULL;
 	char *text = a ? json_dumps(a, JSON_COMPACT) : NULL;
 
 	json_decref(a);
 	if (text)
-		zt_strbuf_printf(out, ",\"subjects\":%s", text);
+		zt_strbuf_printf(out, ",\"%s\":%s", key, text);
 	free(text);
-	return rs->n_subjects && !text ? -ENOMEM : 0;
+	return text ? 0 : -ENOMEM;
 }
 
 int zt_ruleset_json_text(const struct zt_ruleset *rs, struct zt_strbuf *out)
@@ -183,7 +182,8 @@ int zt_ruleset_json_text(const struct zt_ruleset *rs, struct zt_strbuf *out)
 		put_rule(out, &rs->rules[i]);
 	}
 	zt_strbuf_char(out, ']');
-	if (put_subjects(out, rs) < 0)
+	if ((rs->n_subjects && put_list(out, "subjects", zt_subjects_to_json(rs)) < 0) ||
+	    (rs->n_accounts && put_list(out, "accounts", zt_accounts_to_json(rs)) < 0))
 		return -ENOMEM;
 	zt_strbuf_char(out, '}');
 	if (zt_strbuf_error(out))

@@ -11,21 +11,6 @@ bool zt_who_needs_subject(const struct zt_who *w, bool labels)
 	return w->n_exes || w->n_parents || (labels && w->gid.n);
 }
 
-int zt_compile_needs(struct zt_rule *rule, const struct zt_who *who)
-{
-	struct zt_need *bigger;
-
-	if (!who->n_needs)
-		return 0;
-	bigger = zt_realloc(rule->needs, (rule->n_needs + who->n_needs) * sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	memcpy(bigger + rule->n_needs, who->needs, who->n_needs * sizeof(*bigger));
-	rule->needs = bigger;
-	rule->n_needs += who->n_needs;
-	return 0;
-}
-
 void zt_compile_done(struct compile *c)
 {
 	for (size_t i = 0; i < c->n_programs; i++)

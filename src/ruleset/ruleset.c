@@ -12,7 +12,6 @@ static void rule_done(struct zt_rule *r)
 	free(r->windows);
 	free(r->from_text);
 	free(r->to_text);
-	free(r->needs);
 	zt_match_done(&r->match);
 }
 
@@ -28,6 +27,7 @@ void zt_ruleset_free(struct zt_ruleset *rs)
 		zt_subject_done(rs->subjects[i]);
 		free(rs->subjects[i]);
 	}
+	zt_account_names_free(rs->accounts, rs->n_accounts);
 	free(rs->subjects);
 	free(rs->rules);
 	free(rs->files);
@@ -138,11 +138,6 @@ static int copy_rule(struct zt_ruleset *rs, struct zt_rule *dst, const struct zt
 	if (src->n_windows)
 		memcpy(dst->windows, src->windows, src->n_windows * sizeof(*dst->windows));
 	dst->n_windows = src->n_windows;
-	if (src->n_needs && !(dst->needs = zt_new(struct zt_need, src->n_needs)))
-		return -ENOMEM;
-	if (src->n_needs)
-		memcpy(dst->needs, src->needs, src->n_needs * sizeof(*dst->needs));
-	dst->n_needs = src->n_needs;
 	r = r ?: copy_string(&dst->from_text, src->from_text) ?: copy_string(&dst->to_text, src->to_text);
 	return r ?: copy_match(&dst->match, &src->match);
 }
@@ -163,7 +158,7 @@ static int copy_head(struct zt_ruleset *dst, const struct zt_ruleset *src)
 		return -ENOMEM;
 	for (size_t i = 0; !r && i < src->n_files; i++, dst->n_files++)
 		r = copy_string(&dst->files[i], src->files[i]);
-	return r;
+	return r ?: zt_account_names_copy(src->accounts, src->n_accounts, &dst->accounts, &dst->n_accounts);
 }
 
 int zt_ruleset_dup(const struct zt_ruleset *rs, struct zt_ruleset **ret)

@@ -93,8 +93,6 @@ struct zt_rule {
 	/* What follows is not in the kernel and not compared: */
 	int32_t priority;	   /* as the policy has it; 0 where a rule was raised */
 	char *from_text, *to_text; /* for tables */
-	struct zt_need *needs;	   /* borrowed from the policy: identities the engine at hand must know or refuse */
-	size_t n_needs;
 };
 
 struct zt_ruleset {
@@ -110,6 +108,9 @@ struct zt_ruleset {
 	size_t n_subjects, cap_subjects;
 	struct zt_rule *rules;
 	size_t n_rules, cap_rules;
+	/* What names of the policy meant. Not in the kernel's rules and not compared. */
+	struct zt_account_name *accounts;
+	size_t n_accounts;
 	uint32_t table_owner; /* spare */
 };
 
@@ -125,7 +126,7 @@ struct zt_compile_options {
 	zt_usec steady;	  /* the same for those that allow, where it is later: the clock may have been set back */
 };
 /* Policy to ruleset: order by (priority, file order), directions, verdicts, cgroup ids, hash. Cgroups that do not exist are a
- * warning (2xxx). The policy must outlive the ruleset only for `needs`. */
+ * warning (2xxx). */
 int zt_ruleset_compile(const struct zt_policy *p, const struct zt_compile_options *o, struct zt_ruleset **ret,
 		       struct zt_diags *d);
 void zt_ruleset_free(struct zt_ruleset *rs);

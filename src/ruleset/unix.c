@@ -134,7 +134,6 @@ static int receivers(struct compile *c, const struct zt_policy_rule *pr, size_t 
 		if (!pr->to.whos[i].any)
 			r = zt_compile_receiver(c, pr, &pr->to.whos[i], &scratch)
 				    ?: close_to_others(c, pr, scratch.match.to);
-		free(scratch.needs);
 	}
 	return r;
 }

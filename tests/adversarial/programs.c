@@ -420,6 +420,10 @@ static void listeners(struct bed *b, const struct bed_column *c)
 	row(b, c, "25", "listener of a service manager (LISTEN_FDS)",
 	    ok && !says(&from, BED_DO_TCP, HERE, HANDED_PORT + 2),
 	    "blocked: it is the manager's; name that, or let the service listen (documented)");
+	bed_ok(b,
+	       bed_says_not_covered(c->engine, "never bound") != c->lsm &&
+		       bed_says_not_covered(c->engine, "debuggers that attach") != c->lsm,
+	       "%s: rows 15 and 25, status says whether debuggers and listeners without bind are covered", c->label);
 	zt_closep(&held);
 	bed_actor_stop(&activated);
 	bed_actor_stop(&from);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: GPL-2.0-or-later
 # run: pairs
-# zt-segmentd with the engines that tell nobody when they are changed: bpf (detached, unpinned, programs that are replaced), iptables.
+# zt-segmentd where nobody tells when something is changed: bpf and the labels of nft (detached, unpinned, programs that are replaced), iptables.
 
 bats_require_minimum_version 1.5.0
 load daemon.bash
@@ -25,7 +25,7 @@ setup() {
 
 teardown() {
 	daemon_stop
-	for engine in bpf iptables; do
+	for engine in bpf nft iptables; do
 		inside_mounts "$ZT_SEGMENT" flush --netns "$NS" --state-dir "$STATE" --cgroup "$CGROUP" --engine "$engine" >/dev/null 2>&1 || :
 	done
 }
@@ -48,6 +48,7 @@ can() {
 }
 
 @test "bpf: adopted; pins that are removed and programs that are detached are put back" {
+	settings 'refresh_every: 0s' 'heals_per_minute: 20'
 	ztc apply --engine bpf "$LIVE" >/dev/null
 	can 2001 7001
 	denied 2666 7001
@@ -61,6 +62,37 @@ can() {
 	in_seconds 2 status_is '.drift.healed == 2'
 	denied 2666 7001
 	can 2001 7001
+	healed=2
+	for pin in fence_options forward6; do # Linux 6.4 has the latter
+		inside_mounts sh -c "ls /sys/fs/bpf/zt-segment/*/$pin" || continue
+		inside_mounts sh -c "rm /sys/fs/bpf/zt-segment/*/$pin"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed"
+		inside_mounts sh -c "bpftool link detach pinned /sys/fs/bpf/zt-segment/*/$pin"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed"
+	done
+	status_is '.generation == 1'
+}
+
+@test "nft: programs of the labels that are removed or detached are put back" {
+	settings 'refresh_every: 0s' 'heals_per_minute: 20'
+	printf 'version: "1.0"\nrules:\n  - {name: prog, from: {uid: 2001, exe: %s}, to: {host: localhost, port: 7001}, action: allow}\n' "$(readlink -f /bin/bash)" >"$LIVE"
+	ztc apply --engine nft "$LIVE" >/dev/null
+	can 2001 7001
+	daemon_start --cgroup "$CGROUP"
+	status_is '.engine == "nft" and .generation == 1'
+	healed=0
+	for program in zt_m_connect4 zt_m_setsockopt; do
+		inside_mounts sh -c "rm /sys/fs/bpf/zt-segment/*/$program"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed"
+		inside_mounts sh -c "bpftool link detach pinned /sys/fs/bpf/zt-segment/*/$program"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed"
+		can 2001 7001
+		denied 2666 7001
+	done
 	status_is '.generation == 1'
 }
 

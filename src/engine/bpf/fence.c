@@ -25,7 +25,6 @@
 #define TCX_EGRESS 47	 /* BPF_TCX_EGRESS, Linux 6.6: not in the headers of the baseline */
 #define BEFORE (1u << 3) /* BPF_F_BEFORE: in front of all others */
 #define PRIORITY 0x5a54u /* of the filter of clsact */
-#define OPTIONS "fence_options"
 
 static const int shared[] = {MAP_EPOCH,	  MAP_CONFIG, MAP_ENTRIES, MAP_CLASSES, MAP_PORTS,
 			     MAP_REASONS, MAP_COUNTS, MAP_RECORD,  MAP_EVENTS,	MAP_LIMIT};
@@ -210,17 +209,27 @@ static int fence_device(const struct bpf_live *l, struct fence_bpf *obj, const c
 
 static bool has_options(const char *dir)
 {
-	ZT_FREE char *path = zt_path_join(dir, OPTIONS);
-	ZT_CLOSE int fd = path ? bpf_obj_get(path) : -1;
+	struct bpf_link_info info;
 
-	return fd >= 0;
+	return bpf_open_link(dir, FENCE_OPTIONS, &info) == 0 && info.cgroup.cgroup_id; /* 0: detached */
+}
+
+unsigned bpf_fence_options_missing(const struct bpf_live *l)
+{
+	uint32_t next;
+
+	return bpf_map_get_next_key(l->map[MAP_FENCES], NULL, &next) == 0 && !has_options(l->dir);
 }
 
 static int guard_options(struct fence_bpf *obj, int cgroup, const char *dir)
 {
 	struct bpf_link *link = bpf_program__attach_cgroup(obj->progs.zt_setsockopt, cgroup);
-	int r = link ? bpf_pin_link(link, dir, OPTIONS) : -errno;
+	ZT_FREE char *path = zt_path_join(dir, FENCE_OPTIONS);
+	int r = !path ? -ENOMEM : link ? 0 : -errno;
 
+	if (!r)
+		(void)unlink(path); /* of one that was detached */
+	r = r ?: bpf_pin_link(link, dir, FENCE_OPTIONS);
 	bpf_link__destroy(link); /* pinned: goes on */
 	return r;
 }
@@ -276,10 +285,9 @@ int bpf_fence_missing(const struct bpf_live *l, char ***ret, size_t *ret_n, bool
 	struct if_nameindex *devs = if_nameindex();
 	char **names = NULL;
 	size_t n = 0, cap = 0;
-	uint32_t next;
 	int r = devs ? 0 : -errno;
 
-	*ret_torn = bpf_map_get_next_key(l->map[MAP_FENCES], NULL, &next) == 0 && !has_options(l->dir);
+	*ret_torn = false;
 	for (const struct if_nameindex *i = devs; !r && i && i->if_index; i++) {
 		enum state s = state_of(l, i->if_index);
 

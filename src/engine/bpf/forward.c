@@ -30,7 +30,7 @@ enum { PROGRAM_MAPS = 32, FLOWS_MAX = 65536 };
 static const struct {
 	const char *pin;
 	uint32_t family;
-} hooks[N_FORWARD_LINKS] = {{"forward4", NFPROTO_IPV4}, {"forward6", NFPROTO_IPV6}};
+} hooks[N_FORWARD_LINKS] = {{FORWARD4, NFPROTO_IPV4}, {FORWARD6, NFPROTO_IPV6}};
 static const int shared[] = {MAP_EPOCH,	  MAP_CONFIG, MAP_ENTRIES, MAP_CLASSES, MAP_PORTS,
 			     MAP_REASONS, MAP_COUNTS, MAP_RECORD,  MAP_EVENTS,	MAP_LIMIT};
 
@@ -60,26 +60,34 @@ static int load(const struct bpf_live *l, struct forward_bpf **ret)
 	return 0;
 }
 
-/* A link, or -errno. One place at a hook takes one program. */
-static int link_hook(int prog, uint32_t family)
+/* A link, or -errno: -EBUSY where a program is at that place already. */
+static int link_at(int prog, uint32_t family, uint32_t hook, int32_t priority)
 {
 	union bpf_attr attr;
 	struct { /* of union bpf_attr, link_create */
 		uint32_t prog, target, attach_type, flags, family, hook;
 		int32_t priority;
 		uint32_t hook_flags;
-	} at = {.prog = (uint32_t)prog, .attach_type = ATTACH_NETFILTER, .family = family, .hook = NF_INET_FORWARD};
-	int fd = -1;
+	} at = {.prog = (uint32_t)prog,
+		.attach_type = ATTACH_NETFILTER,
+		.family = family,
+		.hook = hook,
+		.priority = priority};
+	int fd;
 
-	for (int i = 0; fd < 0 && i < PLACES; i++) {
-		at.priority = PRIORITY + i;
-		memset(&attr, 0, sizeof(attr));
-		memcpy(&attr, &at, sizeof(at));
-		fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-		if (fd < 0 && errno != EBUSY)
-			break;
-	}
+	memset(&attr, 0, sizeof(attr));
+	memcpy(&attr, &at, sizeof(at));
+	fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : fd;
+}
+
+static int link_hook(int prog, uint32_t family)
+{
+	int fd = -EBUSY;
+
+	for (int i = 0; fd == -EBUSY && i < PLACES; i++)
+		fd = link_at(prog, family, NF_INET_FORWARD, PRIORITY + i);
+	return fd;
 }
 
 /* In an empty network namespace; the exit status of the child tells. */
@@ -137,6 +145,23 @@ static uint32_t map_id(int fd)
 	return fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) < 0 ? 0 : info.id;
 }
 
+/* Nothing that can be read of a link says that it was detached, and lets nothing be decided any more. A place takes one program: where the link's own can
+ * be put there once more, it was not. */
+static bool at_hook(const struct bpf_link_info *link, int prog)
+{
+	struct { /* what the headers of the baseline do not have */
+		uint32_t family, hook;
+		int32_t priority;
+		uint32_t flags;
+	} at;
+	ZT_CLOSE int fd = -1;
+
+	static_assert(sizeof(*link) - offsetof(struct bpf_link_info, xdp) >= sizeof(at), "layout");
+	memcpy(&at, &link->xdp, sizeof(at));
+	fd = link_at(prog, at.family, at.hook, at.priority);
+	return fd < 0;
+}
+
 /* The maps of the program that the pinned link holds; 0: there is none at the hook. */
 static uint32_t maps_of(const struct bpf_live *l, const char *pin, uint32_t ids[static PROGRAM_MAPS])
 {
@@ -147,7 +172,9 @@ static uint32_t maps_of(const struct bpf_live *l, const char *pin, uint32_t ids[
 				  ? -1
 				  : bpf_prog_get_fd_by_id(link.prog_id);
 
-	return fd < 0 || bpf_obj_get_info_by_fd(fd, &p, &len) < 0 ? 0 : ZT_MIN(p.nr_map_ids, (uint32_t)PROGRAM_MAPS);
+	return fd < 0 || !at_hook(&link, fd) || bpf_obj_get_info_by_fd(fd, &p, &len) < 0
+		       ? 0
+		       : ZT_MIN(p.nr_map_ids, (uint32_t)PROGRAM_MAPS);
 }
 
 unsigned bpf_forward_links(const struct bpf_live *l)

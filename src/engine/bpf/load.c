@@ -179,12 +179,13 @@ int bpf_live_open(const char *instance, struct bpf_live *l)
 	if (l->map[MAP_CONFIG] < 0 || l->map[MAP_EPOCH] < 0 || l->map[MAP_META] < 0 ||
 	    bpf_map_lookup_elem(l->map[MAP_EPOCH], &zero, &l->epoch) < 0)
 		return -EUCLEAN;
-	l->missing += lsm_missing(l) + bpf_forward_missing(l);
+	l->missing += lsm_missing(l) + bpf_forward_missing(l) + bpf_fence_options_missing(l);
 	return 0;
 }
 
 int bpf_bells(const char *instance, struct zt_bells *ret)
 {
+	static const char *const more[] = {FENCE_OPTIONS, FORWARD4, FORWARD6};
 	ZT_CLEANUP(bpf_live_done) struct bpf_live l;
 	int r = bpf_live_open(instance, &l);
 	struct bpf_map_info ring = {0};
@@ -193,10 +194,10 @@ int bpf_bells(const char *instance, struct zt_bells *ret)
 	if (r < 0)
 		return r;
 	*ret = (struct zt_bells){.ring = -1};
-	for (int i = 0; i < N_LINKS; i++) {
+	for (size_t i = 0; i < N_LINKS + ZT_ARRAY_SIZE(more); i++) {
 		struct bpf_link_info info;
 
-		if (bpf_open_link(l.dir, link_names[i], &info) == 0)
+		if (bpf_open_link(l.dir, i < N_LINKS ? link_names[i] : more[i - N_LINKS], &info) == 0)
 			ret->links[ret->n_links++] = info.id;
 	}
 	if (l.map[MAP_EVENTS] < 0 || bpf_obj_get_info_by_fd(l.map[MAP_EVENTS], &ring, &len) < 0)

@@ -32,6 +32,10 @@ enum bpf_map_name { /* the maps of the programs, by name */
 		    N_MAPS,
 };
 enum { N_LINKS = 9 };
+/* Names of further links whose loss is told at once (bpf_bells). */
+#define FENCE_OPTIONS "fence_options"
+#define FORWARD4 "forward4"
+#define FORWARD6 "forward6"
 struct bpf_live {
 	int map[N_MAPS]; /* descriptors, -1 = none */
 	int egress;	 /* program, for test runs; -1 */
@@ -85,7 +89,8 @@ int bpf_follow_compare(const struct bpf_live *l, const struct zt_image *img, uin
 int bpf_fence(const struct bpf_live *l, const char *dir, int cgroup, unsigned *ret_added);
 /* Names (all malloc'ed) of devices without a fence: they came later, or the kernel takes none. torn: one was taken off. */
 int bpf_fence_missing(const struct bpf_live *l, char ***ret, size_t *ret_n, bool *ret_torn);
-void bpf_fence_remove(const char *dir); /* filters; links go with the folder */
+unsigned bpf_fence_options_missing(const struct bpf_live *l); /* 1: there are fences, and nothing refuses the options */
+void bpf_fence_remove(const char *dir);			      /* filters; links go with the folder */
 bool bpf_fence_probe(void);
 
 /* ---- forward.c: forwarded packets, at a hook of the network namespace, where the kernel takes programs there (Linux 6.4) ---- */

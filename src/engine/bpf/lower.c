@@ -625,10 +625,8 @@ int bpf_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diag
 {
 	ZT_CLEANUP(bpf_image_freep) struct zt_image *img = NULL;
 	ZT_CLEANUP(lower_done) struct lower l = {.d = d};
-	int r = zt_engine_refuse_needs(&zt_engine_bpf, rs, d);
+	int r;
 
-	if (r < 0)
-		return r;
 	img = zt_new(struct zt_image, 1);
 	l.img = img;
 	if (!img || !(img->cfg = zt_new(struct zt_bpf_config, 1)))

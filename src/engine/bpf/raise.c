@@ -157,6 +157,7 @@ static int read_reasons(const struct bpf_live *l, struct zt_counters *c)
 		   {ZT_BPF_R_NO_STORAGE, &c->invalid},
 		   {ZT_BPF_R_NO_CONFIG, &c->no_rules},
 		   {ZT_BPF_R_NO_STORAGE, &c->no_memory},
+		   {ZT_BPF_R_UNKNOWN, &c->unknown},
 		   {ZT_BPF_R_LOGGED, &c->logged},
 		   {ZT_BPF_R_SUPPRESSED, &c->suppressed},
 		   {ZT_BPF_R_FENCED, &c->raw_frames}};

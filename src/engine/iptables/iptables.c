@@ -40,7 +40,7 @@ static int gaps(struct zt_caps *c, const char *version)
 	if (!r)
 		r = zt_caps_gap(c, "supplementary groups", "the primary group is matched");
 	if (!r)
-		r = zt_caps_gap(c, "Unix sockets, vsock, AF_XDP", "no netfilter hook sees them");
+		r = zt_caps_gap(c, "Unix sockets, vsock, AF_XDP, Bluetooth, CAN", "no netfilter hook sees them");
 	if (!r)
 		r = zt_caps_gap(c, "one step for IPv4 and IPv6", "two commands: IPv6 follows within milliseconds");
 	if (!r)

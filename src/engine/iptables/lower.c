@@ -522,8 +522,8 @@ static int family_text(const struct zt_ruleset *rs, int family, unsigned salt, c
 
 static int refuse(const struct zt_ruleset *rs, struct zt_diags *d)
 {
-	int r = zt_engine_refuse_needs(&zt_engine_iptables, rs, d) ?: zt_engine_refuse_unix(&zt_engine_iptables, rs, d)
-				 ?: zt_engine_refuse_subjects(&zt_engine_iptables, rs, d);
+	int r = zt_engine_refuse_unix(&zt_engine_iptables, rs, d)
+			?: zt_engine_refuse_subjects(&zt_engine_iptables, rs, d);
 
 	for (size_t i = 0; i < rs->n_rules; i++)
 		if (rs->rules[i].dir != ZT_DIR_UNIX && ipt_rule_refuse(rs, &rs->rules[i], d) < 0)

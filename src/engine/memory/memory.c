@@ -110,13 +110,10 @@ static void image_freep(struct zt_image **img)
 
 static int lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diags *d)
 {
-	ZT_CLEANUP(image_freep) struct zt_image *img = NULL;
-	int r = zt_engine_refuse_needs(&zt_engine_memory, rs, d);
+	ZT_CLEANUP(image_freep) struct zt_image *img = zt_new(struct zt_image, 1);
+	int r = img ? zt_ruleset_dup(rs, &img->rs) : -ENOMEM;
 
-	if (r < 0)
-		return r;
-	img = zt_new(struct zt_image, 1);
-	r = img ? zt_ruleset_dup(rs, &img->rs) : -ENOMEM;
+	(void)d; /* there is nothing that it cannot express */
 	if (!r)
 		*ret = ZT_TAKE(img);
 	return r;

@@ -536,7 +536,7 @@ int nft_lower(const struct zt_ruleset *rs, struct zt_image **ret, struct zt_diag
 {
 	struct nft_index *ix = nft_index_new(rs);
 	struct zt_image *img = zt_new(struct zt_image, 1);
-	int r = zt_engine_refuse_needs(&zt_engine_nft, rs, d) ?: zt_engine_refuse_unix(&zt_engine_nft, rs, d);
+	int r = zt_engine_refuse_unix(&zt_engine_nft, rs, d);
 
 	if (!ix || !img)
 		r = -ENOMEM;

@@ -68,4 +68,6 @@ int nft_stamp_finish(struct nft_stamp *st, struct zt_diags *d);
 void nft_stamp_abort(struct nft_stamp *st); /* as it was before begin; frees st; NULL is fine */
 int nft_stamp_remove(const char *instance);
 bool nft_stamp_follows(const char *instance); /* control groups of subjects, as they come and go */
+struct zt_bells;
+int nft_stamp_bells(const char *instance, struct zt_bells *ret); /* as zt_engine.bells */
 int nft_stamp_identify(const char *instance); /* 0: attached and complete, as far as that is cheap to say */

@@ -28,7 +28,14 @@ static int probe_labels(const char *instance, struct zt_caps *ret)
 	ZT_FREE char *why = NULL;
 	int r = nft_stamp_identify(instance) == 0 ? 0 : nft_stamp_probe(&why);
 
-	return r ?: why ? zt_caps_gap(ret, "executables, groups, containers, receivers", why) : 0;
+	if (r || why)
+		return r ?: zt_caps_gap(ret, "executables, groups, containers, receivers", why);
+	return zt_caps_gap(ret, "who listens, where that is not who made the socket and it was never bound",
+			   "the receiver is who made the socket")
+		       ?: zt_caps_gap(ret, "debuggers that attach to an allowed program of the same user",
+				      "what it says is then what the debugger says")
+		       ?: zt_caps_gap(ret, "our pins, links and maps, against other programs of root",
+				      "\"zt-segment drift\" sees it afterwards");
 }
 
 static int try_core(void)
@@ -64,7 +71,7 @@ static int probe(const char *instance, struct zt_caps *ret)
 	if (!r)
 		r = zt_caps_gap(ret, "sockets handed over to others", "a socket keeps the user it was made by");
 	if (!r)
-		r = zt_caps_gap(ret, "Unix sockets, vsock, AF_XDP", "no netfilter hook sees them");
+		r = zt_caps_gap(ret, "Unix sockets, vsock, AF_XDP, Bluetooth, CAN", "no netfilter hook sees them");
 	return r;
 }
 
@@ -223,6 +230,7 @@ const struct zt_engine zt_engine_nft = {
 	.flush = flush,
 	.foreign = foreign,
 	.number = number,
+	.bells = nft_stamp_bells,
 	.use_memo = nft_use_memo,
 	.raise_memo = nft_raise_memo,
 	.follows = follows,

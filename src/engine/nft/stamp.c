@@ -228,7 +228,10 @@ static int open_live(const char *instance, struct stamp *s)
 			(void)find_maps(s, info.prog_id); /* what is lacking shows below */
 	}
 	s->l.followed = bpf_follow_pinned(s->l.dir);
-	s->egress = bpf_open_link(s->l.dir, EGRESS, &egress) == 0 && egress.cgroup.cgroup_id == s->l.cgroup;
+	if (bpf_open_link(s->l.dir, EGRESS, &egress) == 0) {
+		s->egress = egress.cgroup.cgroup_id && egress.cgroup.cgroup_id == s->l.cgroup;
+		s->l.missing += !s->egress;
+	}
 	if (!all_maps(s) || bpf_map_lookup_elem(s->l.map[MAP_EPOCH], &zero, &s->l.epoch) < 0)
 		return -EUCLEAN;
 	return 0;
@@ -278,6 +281,23 @@ int nft_stamp_identify(const char *instance)
 	int r = open_live(instance, &s);
 
 	return r ?: s.l.missing ? -EUCLEAN : 0;
+}
+
+int nft_stamp_bells(const char *instance, struct zt_bells *ret)
+{
+	char dir[160];
+	int r = folder(instance, false, dir);
+
+	if (r < 0)
+		return r;
+	*ret = (struct zt_bells){.ring = -1};
+	for (size_t i = 0; i <= ZT_ARRAY_SIZE(links); i++) {
+		struct bpf_link_info info;
+
+		if (bpf_open_link(dir, i < ZT_ARRAY_SIZE(links) ? links[i] : EGRESS, &info) == 0)
+			ret->links[ret->n_links++] = info.id;
+	}
+	return ret->n_links ? 0 : -ENOENT;
 }
 
 bool nft_stamp_follows(const char *instance)

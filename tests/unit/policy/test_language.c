@@ -123,13 +123,14 @@ static void receivers(void **state)
 	assert_true(p->rules[0].to.whos[0].any);
 	zt_policy_free(p);
 	p = rule(
-		"from: {exe: [/bin/a, \"/bin/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"], parent: /bin/c, app: mail}");
+		"from: {exe: [/bin/a, \"/bin/b@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"], parent: /bin/c, app: staff}");
 	assert_int_equal(p->rules[0].from.whos[0].n_exes, 2);
 	assert_string_equal(p->rules[0].from.whos[0].exes[1].path, "/bin/b");
 	assert_string_equal(p->rules[0].from.whos[0].exes[1].digest, digest);
 	assert_string_equal(p->rules[0].from.whos[0].parents[0].path, "/bin/c");
-	assert_int_equal(p->rules[0].from.whos[0].n_needs, 1);
-	assert_string_equal(p->rules[0].from.whos[0].label, "/bin/a,/bin/b parent /bin/c app mail");
+	assert_int_equal(p->rules[0].from.whos[0].gid.n, 1);
+	assert_int_equal(p->rules[0].from.whos[0].gid.v[0].lo, 50);
+	assert_string_equal(p->rules[0].from.whos[0].label, "/bin/a,/bin/b parent /bin/c app staff");
 	zt_policy_free(p);
 	p = rule("from: {container: no-such-container}");
 	assert_int_equal(p->rules[0].from.whos[0].n_cgroups, 1);

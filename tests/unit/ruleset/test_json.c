@@ -67,6 +67,31 @@ static void names_of_files_are_bytes(void **state)
 	zt_ruleset_free(back);
 }
 
+static void accounts_come_back(void **state)
+{
+	struct zt_ruleset *rs = must_compile(
+		V "identities: {team: {group: staff}}\n"
+		  "rules:\n"
+		  "  - {name: a, from: {user: [web-user, 7, web-user]}, to: {user: db-user, port: 1}, action: allow}\n"
+		  "  - {name: b, from: {identity: team, user: web-user}, action: allow}\n");
+	struct zt_ruleset *back = there_and_back(rs), *copy = NULL;
+
+	(void)state;
+	assert_int_equal(rs->n_accounts, 3);
+	assert_int_equal(zt_ruleset_dup(back, &copy), 0);
+	for (size_t i = 0; i < rs->n_accounts; i++) {
+		assert_string_equal(copy->accounts[i].name, rs->accounts[i].name);
+		assert_true(copy->accounts[i].id == rs->accounts[i].id &&
+			    copy->accounts[i].group == rs->accounts[i].group);
+	}
+	assert_string_equal(rs->accounts[0].name, "staff");
+	assert_true(rs->accounts[0].group && rs->accounts[0].id == 50);
+	assert_string_equal(rs->accounts[1].name, "web-user");
+	zt_ruleset_free(rs);
+	zt_ruleset_free(back);
+	zt_ruleset_free(copy);
+}
+
 static const char whole[] =
 	"{'format':1,'instance':'default','generation':3,'hash':'','policy':'p','files':['p'],'settings':{'default':[0,0,0],"
 	"'mode':0,'block':0,'loopback':0,'log_blocked':true,'preserve_ssh':true,'preserve_established':true,'log_prefix':'X: ',"
@@ -107,6 +132,9 @@ static void damage_is_refused(void **state)
 		{"'instance':'default'", "'instance':'../x'"},
 		{"'instance':'default'", "'instance':'seventeen_letters'"},
 		{"'generation':3", "'generation':-3"},
+		{"'rules':", "'accounts':[{'id':5}],'rules':"},
+		{"'rules':", "'accounts':[{'user':'a','group':'b','id':5}],'rules':"},
+		{"'rules':", "'accounts':[{'user':'a','id':-1}],'rules':"},
 		{"'default':[0,0,0]", "'default':[0,0]"},
 		{"'default':[0,0,0]", "'default':[0,0,2]"},
 		{"'default':[0,0,0]", "'default':[0,0,'1']"},
@@ -166,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_rulesets_come_back),
 		cmocka_unit_test(names_of_files_are_bytes),
+		cmocka_unit_test(accounts_come_back),
 		cmocka_unit_test(damage_is_refused),
 	};
 
