@@ -46,7 +46,7 @@ static void remember(struct zt_last *l, const struct zt_job *job, const json_t *
 static void take_in_force(struct zt_daemon *d, const json_t *f)
 {
 	const struct zt_engine *e = zt_engine_by_name(text_of(f, "engine"));
-	bool was_pending = d->pending, anew = false;
+	bool was_pending = d->pending, watched = d->active || d->meant, anew = false;
 	uint64_t waited = d->generation;
 
 	d->active = flag(f, "active");
@@ -60,6 +60,8 @@ static void take_in_force(struct zt_daemon *d, const json_t *f)
 		(void)snprintf(d->engine, sizeof(d->engine), "%s", text_of(f, "engine"));
 		zt_kernel_engine(d);
 		anew = d->seen;
+	} else if (watched != (d->active || d->meant)) {
+		zt_kernel_engine(d);
 	}
 	if (anew || !d->active) { /* those that come count from the beginning */
 		d->held_back = 0;

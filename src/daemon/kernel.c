@@ -95,8 +95,7 @@ static void on_poll(void *arg)
 {
 	struct zt_daemon *d = arg;
 
-	if (d->active || d->meant)
-		zt_daemon_want(d, ZT_JOB_POLL, 0, false, "poll");
+	zt_daemon_want(d, ZT_JOB_POLL, 0, false, "poll");
 	zt_timer_set(&d->poll, zt_sentry_rings(d) ? POLL_RUNG : POLL);
 }
 
@@ -106,7 +105,7 @@ void zt_kernel_engine(struct zt_daemon *d)
 
 	if (d->nft)
 		zt_watch_engine(d->nft, e, d->ctx.instance);
-	if (e && strcmp(e->name, "nft") != 0)
+	if (e && strcmp(e->name, "nft") != 0 && (d->active || d->meant)) /* else there is nothing that could go */
 		zt_timer_set_early(&d->poll, POLL);
 	else
 		zt_timer_stop(&d->poll);
