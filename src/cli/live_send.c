@@ -63,10 +63,9 @@ static int be_root(void)
 }
 
 /* ---- receivers ---- */
-static void mark_from(struct zt_live_board *b, const struct zt_live_probe *like, const struct sockaddr_storage *from)
+static void mark_from(struct zt_live_board *b, const struct zt_live_probe *like, const struct sockaddr_in6 *from)
 {
-	uint16_t port = ntohs(
-		((const struct sockaddr_in *)(const void *)from)->sin_port); /* at the same place in both families */
+	uint16_t port = ntohs(from->sin6_port); /* at the same place in both families */
 
 	for (size_t i = 0; i < b->n; i++)
 		if (b->probes[i].sport == port && b->probes[i].flow.proto == like->flow.proto)
@@ -75,7 +74,7 @@ static void mark_from(struct zt_live_board *b, const struct zt_live_probe *like,
 
 static void take(struct zt_live_board *b, const struct zt_live_probe *p, int fd)
 {
-	struct sockaddr_storage from;
+	struct sockaddr_in6 from = {0}; /* large enough for both families */
 	socklen_t len = sizeof(from);
 	char buf[64];
 

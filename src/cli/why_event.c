@@ -179,13 +179,14 @@ static int take_last_of_member(struct zt_cli *c, struct zt_question *q)
 /* The newest of two: the journal, and what the kernel and its log have since the journal ended. */
 static int take_last(struct zt_cli *c, struct zt_question *q)
 {
-	struct newest n = zt_cli_is_member(c) ? (struct newest){0} : last_recorded(c);
+	struct newest n;
 	struct zt_event told;
 	char number[24];
 	int code = 0, found;
 
 	if (zt_cli_is_member(c))
 		return take_last_of_member(c, q);
+	n = last_recorded(c);
 	found = n.id && n.written ? 0 : find_told(c, &told, &code);
 
 	if (found && (!n.id || told.when > n.time)) {

@@ -180,7 +180,7 @@ void zt_tries_lower(const char *const *patterns, struct zt_tries_patterns *ret)
 	uint32_t n = 0;
 
 	memset(ret, 0, sizeof(*ret));
-	for (; patterns[n] && n < ZT_TRIES_PATTERNS; n++)
+	for (; n < ZT_TRIES_PATTERNS && patterns[n]; n++)
 		lower_one(patterns[n], &ret->head[n], &ret->mask[n], ret->text[n]);
 	ret->n = n;
 }

@@ -256,7 +256,7 @@ int zt_ruleset_sample(const struct zt_ruleset *rs, uint64_t *turn, uint64_t *sta
 		if (*turn % 3 == 1)
 			d.beside = any_asked(&d);
 		mix(&d, (uint64_t)(d.inside == &d.ssh ? (ptrdiff_t)rs->n_rules : d.inside - rs->rules));
-		mix(&d, (uint64_t)(d.beside + 1));
+		mix(&d, (uint64_t)d.beside + 1);
 	}
 	++*turn;
 	for (int dim = 0; !r && dim < EQUIV_WEEK; dim++) {
