@@ -47,6 +47,16 @@ can() {
 		nsenter --net="/run/netns/$NS" setpriv --reuid="$1" --regid="$1" --clear-groups timeout 2 "${3:-bash}" -c "exec 3<>/dev/tcp/127.0.0.1/$2" 2>/dev/null
 }
 
+# put_back PIN: taken away, and then detached, it is back within two seconds; $healed counts.
+put_back() {
+	local how
+	for how in rm "bpftool link detach pinned"; do
+		inside_mounts sh -c "$how /sys/fs/bpf/zt-segment/*/$1"
+		healed=$((healed + 1))
+		in_seconds 2 status_is ".drift.healed == $healed" || return
+	done
+}
+
 @test "bpf: adopted; pins that are removed and programs that are detached are put back" {
 	settings 'refresh_every: 0s' 'heals_per_minute: 20'
 	ztc apply --engine bpf "$LIVE" >/dev/null
@@ -65,12 +75,7 @@ can() {
 	healed=2
 	for pin in fence_options forward6; do # Linux 6.4 has the latter
 		inside_mounts sh -c "ls /sys/fs/bpf/zt-segment/*/$pin" || continue
-		inside_mounts sh -c "rm /sys/fs/bpf/zt-segment/*/$pin"
-		healed=$((healed + 1))
-		in_seconds 2 status_is ".drift.healed == $healed"
-		inside_mounts sh -c "bpftool link detach pinned /sys/fs/bpf/zt-segment/*/$pin"
-		healed=$((healed + 1))
-		in_seconds 2 status_is ".drift.healed == $healed"
+		put_back "$pin"
 	done
 	status_is '.generation == 1'
 }
@@ -84,12 +89,7 @@ can() {
 	status_is '.engine == "nft" and .generation == 1'
 	healed=0
 	for program in zt_m_connect4 zt_m_setsockopt; do
-		inside_mounts sh -c "rm /sys/fs/bpf/zt-segment/*/$program"
-		healed=$((healed + 1))
-		in_seconds 2 status_is ".drift.healed == $healed"
-		inside_mounts sh -c "bpftool link detach pinned /sys/fs/bpf/zt-segment/*/$program"
-		healed=$((healed + 1))
-		in_seconds 2 status_is ".drift.healed == $healed"
+		put_back "$program"
 		can 2001 7001
 		denied 2666 7001
 	done
