@@ -69,7 +69,7 @@ document() {
 		monitor; run by hand with tests/adversarial/opensnitch.sh and not repeated by the tests. Rows it was not tried on say "not run".
 		bpf+LSM is the bpf engine with its LSM layer, on Debian's 6.12 in a virtual machine, whose kernel has SCTP, DCCP and L2TP too: the
 		same programs as the other columns (tests/vm/attacks) and what the layer adds (tests/vm/lsm), held to these rows by
-		tests/e2e/vm.test. Not run there: what the layer has no part in, and row 19, whose race is none on an emulated processor.
+		tests/e2e/vm-lsm.test. Not run there: what the layer has no part in, and row 19, whose race is none on an emulated processor.
 
 	TEXT
 	table attacks 1

@@ -4,14 +4,14 @@
 # end-to-end file (*.bats, or an executable *.test that prints TAP). With a PATTERN only the end-to-end files that match.
 # The last line is "N passed, N failed, N skipped"; logs stay in build/test-logs.
 # Unit tests of the suite "once" take long and run with the sanitizers only.
-# Files run four at a time: they wait more than they work. The one that takes longest begins while the sanitizers' build is compiled and the
-# unit tests run, and counts as one of the four until it ends. A file whose daemon must keep up says "run: pairs" in its head and has one other
-# beside it; one that measures time or races says "run: alone" and has the machine to itself; one that looks at what others found says "run: last".
+# Files run four at a time: they wait more than they work. Those that say "run: first" in their head (virtual machines) begin while the
+# sanitizers' build is compiled and the unit tests run, one after another, and count as one of the four until they end. A file whose daemon
+# must keep up says "run: pairs" and has one other beside it; one that measures time or races says "run: alone" and has the machine to itself;
+# one that looks at what others found says "run: last".
 set -eu
 cd "$(dirname "$0")/../.."
 top=$PWD
 logs=$top/build/test-logs
-longest=tests/e2e/vm.test
 # The distribution's programs, whatever else is installed: a shim before python3 takes a second of each of a thousand calls.
 export PATH="/usr/sbin:/usr/bin:/sbin:/bin:$PATH"
 
@@ -45,7 +45,7 @@ shell_suite() {
 	worked=$(processor "$logs/$name.times")
 	code=0
 	limit=${ZT_TEST_LIMIT:-900}
-	[ "$1" != "$longest" ] || limit=$((limit * 2))
+	! grep -q '^# run: first' "$1" || limit=$((limit * 2))
 	case $1 in
 	*.bats) timeout -k 10 "$limit" bats --tap "$1" </dev/null >"$logs/$name.tap" 2>"$logs/$name.err" || code=$? ;;
 	*) timeout -k 10 "$limit" "$1" </dev/null >"$logs/$name.tap" 2>"$logs/$name.err" || code=$? ;;
@@ -65,9 +65,9 @@ shell_suite() {
 # program. That it was unsteady is printed, and the logs of the first run stay. Where many failed nothing is tried again.
 once_more() {
 	set --
-	for suite in $(files beside "$pattern") $(files pairs "$pattern") $(files alone "$pattern"); do
+	for suite in $(files first "$pattern") $(files beside "$pattern") $(files pairs "$pattern") $(files alone "$pattern"); do
 		name=$(log_name "$suite")
-		[ "$suite" = "$longest" ] || { [ "$(cat "$logs/$name.status")" = 0 ] && ! grep -q '^not ok' "$logs/$name.tap"; } || set -- "$@" "$suite"
+		{ [ "$(cat "$logs/$name.status")" = 0 ] && ! grep -q '^not ok' "$logs/$name.tap"; } || set -- "$@" "$suite"
 	done
 	[ $# -le 3 ] || return 0
 	for suite in "$@"; do
@@ -80,7 +80,7 @@ once_more() {
 	done
 }
 
-# files WAY PATTERN: the end-to-end files that run that way: beside, pairs, alone or last.
+# files WAY PATTERN: the end-to-end files that run that way: first, beside, pairs, alone or last.
 files() {
 	find tests/conformance tests/adversarial tests/e2e \( -name '*.bats' -o -name '*.test' \) | sort | while read -r suite; do
 		way=$(sed -n '1,20s/^# run: \([a-z]*\).*/\1/p' "$suite")
@@ -93,7 +93,13 @@ case ${1:-} in
 	shell_suite "$2"
 	exit 0
 	;;
---wait) # until the file that began first has ended
+--first)
+	for suite in $(files first "$2"); do
+		shell_suite "$suite"
+	done
+	exit 0
+	;;
+--wait) # until the files that began first have ended
 	while kill -0 "$2" 2>/dev/null; do sleep 1; done
 	exit 0
 	;;
@@ -104,9 +110,10 @@ compile build
 mkdir -p "$logs"
 export ZT_TEST=1 ZT_SEGMENT="$top/build/zt-segment" ZT_SEGMENT_FAULTS="$top/build-check/zt-segment" ZT_TOP="$top"
 unset NO_COLOR CLICOLOR_FORCE
+pattern=${1:-}
 began_first=
-if files beside "${1:-}" | grep -qx "$longest"; then
-	setsid tests/lib/run-all.sh --one "$longest" &
+if [ -n "$(files first "$pattern")" ]; then
+	setsid tests/lib/run-all.sh --first "$pattern" &
 	began_first=$!
 	trap 'pkill -s "$began_first" || :' EXIT # the machine with all that it started
 	trap 'exit 130' INT TERM # it is in a session of its own: no Ctrl-C of a terminal comes there
@@ -124,11 +131,10 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 }
 {
 	[ -z "$began_first" ] || echo "--wait $began_first"
-	files beside "${1:-}" | grep -vx "$longest" | sed 's/^/--one /'
+	files beside "$pattern" | sed 's/^/--one /'
 } | xargs -r -P 4 -L 1 tests/lib/run-all.sh
 [ -z "$began_first" ] || wait "$began_first" || :
 trap - EXIT INT TERM
-pattern=${1:-}
 files pairs "$pattern" | sed 's/^/--one /' | xargs -r -P 2 -L 1 tests/lib/run-all.sh
 for suite in $(files alone "$pattern"); do
 	shell_suite "$suite"
