@@ -3,7 +3,8 @@
 /*
  * What the programs in the kernel and the engine in user space both know: keys and values of the maps. Fixed width, explicit padding,
  * sizes asserted; compiled by both compilers. A change of any of it, or of what the programs decide, is a new ZT_BPF_LAYOUT: programs of
- * another layout are replaced by the next apply or refresh, never fed. Else an upgrade would leave the old ones in the kernel till the next boot.
+ * another layout are replaced by the next apply or refresh, never fed. Else an upgrade would leave the old ones in the kernel till the next boot;
+ * tests/lib/layout.sh compares.
  *
  * Maps (s = slot, 0 or 1; the live one is epoch & 1):
  *   epoch    array[1]                u32, written last: one store switches everything

@@ -101,3 +101,22 @@ summary() {
 	run "$TOP/tests/lib/check-includes.sh" "$BATS_TEST_TMPDIR"
 	[ "$status" = 0 ]
 }
+
+@test "programs in the kernel that decide otherwise have another number" {
+	run "$TOP/tests/lib/layout.sh"
+	[ "$status" = 0 ]
+	[[ $output != *"not ok"* ]]
+	mkdir -p "$BATS_TEST_TMPDIR/tree/tests"
+	cp -r "$TOP/bpf" "$BATS_TEST_TMPDIR/tree"
+	cp -r "$TOP/tests/lib" "$BATS_TEST_TMPDIR/tree/tests"
+	cd "$BATS_TEST_TMPDIR/tree"
+	echo '/* a word more */' >>bpf/live.bpf.h
+	run tests/lib/layout.sh
+	[[ $output != *"not ok"* ]]
+	echo 'static int more;' >>bpf/packet.bpf.h
+	run tests/lib/layout.sh
+	[[ $output == *"not ok 1"* && $output == *"raise ZT_BPF_LAYOUT"* && $output == *"ok 2"* ]]
+	echo 'static int more;' >>bpf/mark.bpf.c
+	run tests/lib/layout.sh
+	[[ $output == *"not ok 2"* && $output == *"raise ZT_MARK_LAYOUT"* ]]
+}
