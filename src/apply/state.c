@@ -399,15 +399,11 @@ int zt_generation_load(const struct zt_apply_ctx *c, uint64_t n, struct zt_rules
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	ZT_FREE char *text = NULL, *source = NULL;
 	size_t len = 0, source_len = 0;
-	json_t *j;
 	int r = read_part(c, n, "ruleset.json", &text, &len) ?: read_part(c, n, "policy.yaml", &source, &source_len);
 
 	if (r == -ENOENT)
 		return r;
-	j = r ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	if (!r)
-		r = j ? zt_ruleset_from_json(j, &rs, d) : -EUCLEAN;
-	json_decref(j);
+	r = r ?: zt_ruleset_from_text(text, len, &rs, d);
 	if (r < 0)
 		return zt_diag_errno(d, 4030, r, "generation %llu cannot be read", (unsigned long long)n);
 	if (ret_rs)

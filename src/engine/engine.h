@@ -134,6 +134,7 @@ struct zt_engine {
 	 * -EPERM where the caller may not find out, and *ret_why (static). */
 	int (*unix_sockets)(const char *instance, const char **ret_why);
 	bool labels; /* knows programs, supplementary groups and receivers: rules with subjects (see struct zt_subject) */
+	bool recalls; /* raise need not read anew from text what this process has lowered */
 	bool finds_all; /* where raise finds nothing wrong, a commit of the same rules without subjects would change nothing */
 	int (*probe)(const char *instance, struct zt_caps *ret);
 	bool (*usable)(void); /* what probe says of that, without the gaps, which take longer; NULL: ask probe */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,19 +92,13 @@ static int read_all(int fd, struct zt_strbuf *out)
 
 static int answer(const struct zt_engine *e, const struct zt_strbuf *text, struct zt_ruleset **ret, struct zt_diags *d)
 {
-	json_t *j;
-	int r;
-
 	if (!text->len || text->buf[0] == '!') {
 		(void)zt_diag(d, ZT_ERROR, 3102, NULL,
 			      "the %s engine cannot load the policy in a scratch network namespace: %.200s", e->name,
 			      text->len ? text->buf + 1 : "the process ended");
 		return -EIO;
 	}
-	j = json_loadb(text->buf, text->len, 0, NULL);
-	r = zt_ruleset_from_json(j, ret, d);
-	json_decref(j);
-	return r;
+	return zt_ruleset_from_text(text->buf, text->len, ret, d);
 }
 
 int zt_engine_scratch(const struct zt_engine *e, const struct zt_ruleset *rs, struct zt_ruleset **ret,

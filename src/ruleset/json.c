@@ -472,25 +472,44 @@ static int files_in(const json_t *a, struct zt_ruleset *rs)
 	return 0;
 }
 
-static int ruleset_in(const json_t *j, struct zt_ruleset *rs)
+int zt_ruleset_head_in(const json_t *j, struct zt_ruleset *rs)
 {
-	const json_t *rules = json_object_get(j, "rules");
 	int format = 0, e = number_in(j, "format", 1, &format) ?: string_in(j, "instance", &rs->instance);
 
 	e = e ?: string_in(j, "policy", &rs->policy_name) ?: settings_in(json_object_get(j, "settings"), &rs->settings);
 	e = e ?: zt_json_numbers_in(json_object_get(j, "ssh_ports"), 65535, &rs->ssh_ports) ?: files_in(json_object_get(j, "files"), rs);
-	if (e < 0 || format != 1 || !json_is_array(rules) || !valid_instance(rs->instance) ||
+	if (e < 0 || format != 1 || !json_is_array(json_object_get(j, "rules")) || !valid_instance(rs->instance) ||
 	    json_integer_value(json_object_get(j, "generation")) < 0)
 		return e ?: -EINVAL;
-	e = zt_subjects_from_json(json_object_get(j, "subjects"), rs)
-		    ?: zt_accounts_from_json(json_object_get(j, "accounts"), rs);
 	rs->generation = (uint64_t)json_integer_value(json_object_get(j, "generation"));
-	for (size_t i = 0; !e && i < json_array_size(rules); i++) {
-		struct zt_rule *r = zt_ruleset_add(rs);
+	return zt_subjects_from_json(json_object_get(j, "subjects"), rs)
+		       ?: zt_accounts_from_json(json_object_get(j, "accounts"), rs);
+}
 
-		e = r ? rule_in(json_array_get(rules, i), rs, r) : -ENOMEM;
-	}
-	return e ?: zt_ruleset_rehash(rs);
+int zt_ruleset_rules_in(const json_t *rules, struct zt_ruleset *rs)
+{
+	int e = 0;
+
+	for (size_t i = 0; !e && i < json_array_size(rules); i++)
+		e = zt_ruleset_rule_in(json_array_get(rules, i), rs);
+	return e;
+}
+
+int zt_ruleset_rule_in(json_t *o, struct zt_ruleset *rs)
+{
+	struct zt_rule *r = zt_ruleset_add(rs);
+
+	return r ? rule_in(o, rs, r) : -ENOMEM;
+}
+
+int zt_ruleset_in_done(int e, struct zt_ruleset **rs, struct zt_ruleset **ret, struct zt_diags *d)
+{
+	e = e ?: zt_ruleset_rehash(*rs);
+	if (e == -EINVAL)
+		return zt_diag(d, ZT_ERROR, 2003, NULL, "not a ruleset in JSON form, or a damaged one");
+	if (!e)
+		*ret = ZT_TAKE(*rs);
+	return e;
 }
 
 int zt_ruleset_from_json(json_t *j, struct zt_ruleset **ret, struct zt_diags *d)
@@ -498,10 +517,6 @@ int zt_ruleset_from_json(json_t *j, struct zt_ruleset **ret, struct zt_diags *d)
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	int e = zt_ruleset_new(&rs);
 
-	e = e ?: ruleset_in(j, rs);
-	if (e == -EINVAL)
-		return zt_diag(d, ZT_ERROR, 2003, NULL, "not a ruleset in JSON form, or a damaged one");
-	if (!e)
-		*ret = ZT_TAKE(rs);
-	return e;
+	e = e ?: zt_ruleset_head_in(j, rs) ?: zt_ruleset_rules_in(json_object_get(j, "rules"), rs);
+	return zt_ruleset_in_done(e, &rs, ret, d);
 }

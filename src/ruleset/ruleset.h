@@ -157,6 +157,8 @@ int zt_ruleset_to_json(const struct zt_ruleset *rs, struct json_t **ret);
 /* The compact text of the same, without the tree in between; -EINVAL where some text is not UTF-8. */
 int zt_ruleset_json_text(const struct zt_ruleset *rs, struct zt_strbuf *out);
 int zt_ruleset_from_json(struct json_t *j, struct zt_ruleset **ret, struct zt_diags *d);
+/* From text in any spelling, a tree for one rule at a time: half the time and a fraction of the memory where there are thousands. */
+int zt_ruleset_from_text(const char *text, size_t len, struct zt_ruleset **ret, struct zt_diags *d);
 
 void zt_match_done(struct zt_match *m);
 int zt_match_copy(struct zt_match *dst, const struct zt_match *src); /* dst zeroed; zt_match_done() it in any case */

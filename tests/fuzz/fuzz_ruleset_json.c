@@ -36,12 +36,17 @@ static void round_trip(const struct zt_ruleset *rs)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	json_t *j = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
-	struct zt_ruleset *rs = NULL;
+	struct zt_ruleset *rs = NULL, *parts = NULL;
 	struct zt_diags d = {0};
 
 	if (j && zt_ruleset_from_json(j, &rs, &d) == 0)
 		round_trip(rs);
+	/* A rule at a time, the same comes of it. */
+	(void)zt_ruleset_from_text((const char *)data, size, &parts, &d);
+	if (!rs != !parts || (rs && strcmp(rs->hash, parts->hash) != 0))
+		abort();
 	zt_ruleset_free(rs);
+	zt_ruleset_free(parts);
 	json_decref(j);
 	zt_diags_done(&d);
 	return 0;

@@ -197,6 +197,7 @@ const struct zt_engine zt_engine_bpf = {
 	.name = "bpf",
 	.unix_sockets = bpf_unix_sockets,
 	.labels = true,
+	.recalls = true,
 	.probe = probe,
 	.lower = bpf_lower,
 	.image_free = image_free,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -425,15 +424,9 @@ int bpf_load_text(const char *instance, const char *text, size_t len, struct zt_
 {
 	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
 	ZT_CLEANUP(bpf_image_freep) struct zt_image *img = NULL;
-	json_error_t e;
-	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
 	bool changed;
-	int r;
+	int r = zt_ruleset_from_text(text, len, &rs, d);
 
-	if (!j)
-		return zt_diag(d, ZT_ERROR, 3406, NULL, "not a ruleset: line %d: %s", e.line, e.text);
-	r = zt_ruleset_from_json(j, &rs, d);
-	json_decref(j);
 	if (!r && strcmp(rs->instance, instance ? instance : "default") != 0)
 		r = zt_diag(d, ZT_ERROR, 3406, NULL, "the ruleset is of instance \"%s\"", rs->instance);
 	r = r ?: bpf_lower(rs, &img, d);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <bpf/bpf.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -25,10 +24,8 @@ static int read_text(const struct bpf_live *l, char **ret, size_t *ret_len)
 static int parse_text(const char *text, size_t len, struct zt_ruleset **ret)
 {
 	struct zt_diags quiet = {0};
-	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	int r = j ? zt_ruleset_from_json(j, ret, &quiet) : -EUCLEAN;
+	int r = zt_ruleset_from_text(text, len, ret, &quiet);
 
-	json_decref(j);
 	zt_diags_done(&quiet);
 	return r;
 }

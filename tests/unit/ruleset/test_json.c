@@ -3,6 +3,35 @@
 
 #include <jansson.h>
 
+/* The way of a rule at a time takes what the way of the whole tree takes, and makes the same of it. */
+static int both_ways(const char *text, size_t len)
+{
+	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	struct zt_ruleset *tree = NULL, *parts = NULL;
+	struct zt_strbuf a = {0}, b = {0};
+	struct zt_diags d = {0};
+	int r = j ? zt_ruleset_from_json(j, &tree, &d) : -EINVAL, other;
+
+	json_decref(j);
+	zt_diags_done(&d);
+	other = zt_ruleset_from_text(text, len, &parts, &d);
+	if (r != other)
+		fail_msg("%d as a tree, %d in parts: %.*s", r, other, (int)len, text);
+	assert_int_equal(r ? 2003 : 0, d.n ? d.items[0].code : 0);
+	if (!r) {
+		assert_int_equal(zt_ruleset_json_text(tree, &a), 0);
+		assert_int_equal(zt_ruleset_json_text(parts, &b), 0);
+		assert_string_equal(zt_strbuf_cstr(&a), zt_strbuf_cstr(&b));
+		assert_string_equal(tree->hash, parts->hash);
+	}
+	zt_strbuf_done(&a);
+	zt_strbuf_done(&b);
+	zt_ruleset_free(tree);
+	zt_ruleset_free(parts);
+	zt_diags_done(&d);
+	return r;
+}
+
 static struct zt_ruleset *there_and_back(const struct zt_ruleset *rs)
 {
 	struct zt_ruleset *back = NULL;
@@ -19,6 +48,10 @@ static struct zt_ruleset *there_and_back(const struct zt_ruleset *rs)
 	again = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(again);
 	assert_int_equal(zt_ruleset_from_json(again, &back, &d), 0);
+	assert_int_equal(both_ways(text, strlen(text)), 0);
+	free(text);
+	text = json_dumps(j, JSON_INDENT(2) | JSON_SORT_KEYS);
+	assert_int_equal(both_ways(text, strlen(text)), 0);
 	json_decref(j);
 	json_decref(again);
 	free(text);
@@ -122,7 +155,78 @@ static int damaged(const char *from, const char *to)
 	json_decref(j);
 	zt_diags_done(&d);
 	zt_ruleset_free(rs);
+	assert_int_equal(both_ways(text, strlen(text)), r);
 	return r;
+}
+
+/* What a reader that cuts the array of rules out could be deceived with. */
+static void spellings_are_those_of_json(void **state)
+{
+	static const struct {
+		const char *from, *to;
+		bool good;
+	} cases[] = {
+		{"'rules':[", "'rules' :\t[\n", true},
+		{"'rules':[", "'r\\u0075les':[", true},
+		{"'rules':[", "'rules':[],'r\\u0075les':[", false},
+		{"'rules':[", "'r\\u0075les':[],'rules':[", false},
+		{"'rules':[", "'rules':[],'rules':[", false},
+		{"'rules':[", "'more':{'rules':[{}]},'rules':[", true},
+		{"'rules':[", "'more':['rules',{'rules':[]}],'rules':[", true},
+		{"'rules':[", "'more':'\\'rules\\':[','rules':[", true},
+		{"'rules':[", "'more':'\\\\','rules':[", true},
+		{"'rules':[", "'more':'rules','rules':[", true},
+		{"'rules':[", "'rules':[,", false},
+		{"'rules':[", "'rules':[[],", false},
+		{"'rules':[", "'rules':[7,", false},
+		{"'rules':[", "'rules':[{},", false},
+		{"'rules':[", "'rules':{'a':[", false},
+		{"'rules':[", "'rules'[", false},
+		{"'rules':[", "'rules':7,'others':[", false},
+		{"'rules':[", "['rules':[", false},
+		{"}]}", "}]", false},
+		{"}]}", "}}", false},
+		{"}]}", "},]}", false},
+		{"}]}", "} , ]}", false},
+		{"}]}", "}}]}", false},
+		{"}]}", "}]}]", false},
+		{"}]}", "}]},", false},
+		{"}]}", "}]} \n\r\t", true},
+		{"}]}", "}],'rules':[]}", false},
+		{"}]}", "}],'more':[{}]}", true},
+		{"}]}", "} x]}", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(cases); i++) {
+		char text[2048];
+		const char *at = strstr(whole, cases[i].from);
+
+		assert_non_null(at);
+		(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - whole), whole, cases[i].to,
+			       at + strlen(cases[i].from));
+		for (char *p = text; *p; p++)
+			*p = *p == '\'' ? '"' : *p;
+		if ((both_ways(text, strlen(text)) == 0) != cases[i].good)
+			fail_msg("%s for %s", cases[i].to, cases[i].from);
+	}
+}
+
+/* Cut anywhere it is no ruleset, and nothing behind the end is read. */
+static void text_that_was_cut_is_refused(void **state)
+{
+	size_t len = strlen(whole);
+
+	(void)state;
+	for (size_t n = 0; n <= len; n++) {
+		char *text = malloc(n ? n : 1);
+
+		assert_non_null(text);
+		for (size_t i = 0; i < n; i++)
+			text[i] = (char)(whole[i] == '\'' ? '"' : whole[i]);
+		assert_int_equal(both_ways(text, n), n == len ? 0 : -EINVAL);
+		free(text);
+	}
 }
 
 static void damage_is_refused(void **state)
@@ -192,10 +296,9 @@ static void damage_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_rulesets_come_back),
-		cmocka_unit_test(names_of_files_are_bytes),
-		cmocka_unit_test(accounts_come_back),
-		cmocka_unit_test(damage_is_refused),
+		cmocka_unit_test(random_rulesets_come_back),   cmocka_unit_test(names_of_files_are_bytes),
+		cmocka_unit_test(accounts_come_back),	       cmocka_unit_test(damage_is_refused),
+		cmocka_unit_test(spellings_are_those_of_json), cmocka_unit_test(text_that_was_cut_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
