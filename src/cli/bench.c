@@ -7,8 +7,6 @@
 
 #include "base/mem.h"
 
-#define ROUNDS_MAX 32
-
 struct sample {
 	double rate, p50, p99, ns;
 };
@@ -53,7 +51,7 @@ static int start_all(struct run *run, struct zt_bench_result *results)
 
 static struct sample *sample_at(struct run *run, size_t variant, size_t load, size_t round)
 {
-	return &run->samples[(variant * ZT_BENCH_N_LOADS + load) * ROUNDS_MAX + round];
+	return &run->samples[(variant * ZT_BENCH_N_LOADS + load) * ZT_BENCH_ROUNDS_MAX + round];
 }
 
 /* none, variant, none. */
@@ -77,7 +75,7 @@ static int measure(struct run *run, size_t variant, enum zt_bench_load load, siz
 		/* Of the median operation: a rate holds whatever else the machine did in that slice. */
 		.ns = (v.p50 - (a.p50 + b.p50) / 2) * 1e9,
 	};
-	run->base[load * ROUNDS_MAX * (run->n + 1) + run->n_base[load]++] =
+	run->base[load * ZT_BENCH_ROUNDS_MAX * (run->n + 1) + run->n_base[load]++] =
 		(struct sample){.rate = (a.rate + b.rate) / 2, .p50 = (a.p50 + b.p50) / 2, .p99 = (a.p99 + b.p99) / 2};
 	return 0;
 }
@@ -146,7 +144,7 @@ static void summarise(struct run *run, struct zt_bench_result *results, struct z
 	size_t rounds = run->plan->rounds;
 
 	for (size_t load = 0; load < ZT_BENCH_N_LOADS; load++) {
-		const struct sample *b = &run->base[load * ROUNDS_MAX * (run->n + 1)];
+		const struct sample *b = &run->base[load * ZT_BENCH_ROUNDS_MAX * (run->n + 1)];
 
 		base[load] =
 			(struct zt_bench_slice){.rate = median(b, run->n_base[load], offsetof(struct sample, rate)),
@@ -167,12 +165,12 @@ int zt_bench_run(const struct zt_bench_plan *p, struct zt_bench_result *results,
 		 struct zt_bench_slice base[ZT_BENCH_N_LOADS])
 {
 	struct run run = {.plan = p, .n = p->n_variants + 1};
-	int r = p->rounds && p->rounds <= ROUNDS_MAX ? 0 : -EINVAL;
+	int r = p->rounds && p->rounds <= ZT_BENCH_ROUNDS_MAX ? 0 : -EINVAL;
 
 	run.none.fd = -1;
 	run.workers = zt_new(struct zt_bench_worker, run.n);
-	run.samples = zt_new(struct sample, run.n * ZT_BENCH_N_LOADS * ROUNDS_MAX);
-	run.base = zt_new(struct sample, (run.n + 1) * ZT_BENCH_N_LOADS * ROUNDS_MAX);
+	run.samples = zt_new(struct sample, run.n * ZT_BENCH_N_LOADS * ZT_BENCH_ROUNDS_MAX);
+	run.base = zt_new(struct sample, (run.n + 1) * ZT_BENCH_N_LOADS * ZT_BENCH_ROUNDS_MAX);
 	if (!run.workers || !run.samples || !run.base)
 		r = -ENOMEM;
 	if (!r) {

@@ -65,9 +65,10 @@ struct zt_bench_result {
 	double rate[ZT_BENCH_N_LOADS], p50[ZT_BENCH_N_LOADS], p99[ZT_BENCH_N_LOADS];
 	double ns[ZT_BENCH_N_LOADS]; /* nanoseconds added to the median operation */
 };
+#define ZT_BENCH_ROUNDS_MAX 32
 struct zt_bench_plan {
 	enum zt_bench_path path;
-	unsigned slice_msec, rounds;
+	unsigned slice_msec, rounds; /* rounds: 1 to ZT_BENCH_ROUNDS_MAX */
 	const struct zt_bench_variant *variants;
 	size_t n_variants;
 	void (*progress)(void *arg, const char *line);

@@ -126,14 +126,15 @@ static int print_path(struct zt_cli *c, const char *title, const struct zt_bench
 	return t ? zt_table_print(t, c->out, title, lines, 2, c->columns, c->colour) : -ENOMEM;
 }
 
-static int run_path(struct zt_cli *c, bool full, enum zt_bench_path path, const char *title, json_t *all)
+static int run_path(struct zt_cli *c, bool full, unsigned rounds, enum zt_bench_path path, const char *title,
+		    json_t *all)
 {
 	struct zt_bench_variant variants[VARIANTS_MAX];
 	struct zt_bench_result results[VARIANTS_MAX + 1] = {0};
 	struct zt_bench_slice base[ZT_BENCH_N_LOADS];
 	struct zt_bench_plan p = {.path = path,
 				  .slice_msec = full ? 130 : 60,
-				  .rounds = full ? 5 : 3,
+				  .rounds = rounds,
 				  .variants = variants,
 				  .progress = progress,
 				  .progress_arg = c};
@@ -154,15 +155,22 @@ static int run_path(struct zt_cli *c, bool full, enum zt_bench_path path, const 
 int zt_cmd_bench(struct zt_cli *c)
 {
 	bool full = zt_opt(c, FULL) != NULL;
-	json_t *all = c->json ? json_object() : NULL;
+	const char *wanted = zt_opt(c, ROUNDS);
+	uint64_t rounds = full ? 5 : 3;
+	json_t *all;
 	int r;
 
+	if (wanted && (zt_parse_u64(wanted, ZT_BENCH_ROUNDS_MAX, &rounds) < 0 || !rounds))
+		return zt_cli_error(c, ZT_EXIT_USAGE, 5013, "more rounds are steadier and take longer",
+				    "\"%s\" is not a number from 1 to %d", wanted, ZT_BENCH_ROUNDS_MAX);
 	if (geteuid())
 		return zt_cli_error(c, ZT_EXIT_PERMISSION, 5030, "run it with sudo",
 				    "network namespaces of its own need root");
-	r = run_path(c, full, ZT_BENCH_LOOPBACK, "WHAT A CONNECTION COSTS ON LOOPBACK", all);
+	all = c->json ? json_object() : NULL;
+	r = run_path(c, full, (unsigned)rounds, ZT_BENCH_LOOPBACK, "WHAT A CONNECTION COSTS ON LOOPBACK", all);
 	if (!r)
-		r = run_path(c, full, ZT_BENCH_VETH, "WHAT A CONNECTION COSTS OVER A NETWORK DEVICE", all);
+		r = run_path(c, full, (unsigned)rounds, ZT_BENCH_VETH, "WHAT A CONNECTION COSTS OVER A NETWORK DEVICE",
+			     all);
 	if (r < 0) {
 		json_decref(all);
 		return zt_cli_error(c, ZT_EXIT_FAILED, 5031, "nft, ip and network namespaces are needed",

@@ -406,8 +406,8 @@ static void run_column(struct bed *b, const struct bed_column *c)
 	/* A swap of the bpf engine waits for the kernel's grace periods, which a flood on every CPU makes long. */
 	bool slow = c->cgroup_wide;
 	unsigned swaps = number("ZT_SWAPS", 0);
-	struct plan calm = {"42", "swaps under flood", slow ? 50 : 200, 0, false};
-	struct plan killed = {"1 kill", "swaps killed with SIGKILL under flood", slow ? 40 : 80, 2, false};
+	struct plan calm = {"42", "swaps under flood", slow ? 50 : 100, 0, false};
+	struct plan killed = {"1 kill", "swaps killed with SIGKILL under flood", 40, 2, false};
 	struct plan hard = {"42", "swaps and kills under flood", swaps, number("ZT_EVERY", 10), true};
 
 	if (swaps) {

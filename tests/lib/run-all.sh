@@ -5,7 +5,7 @@
 # The last line is "N passed, N failed, N skipped"; logs stay in build/test-logs.
 # Unit tests of the suite "once" take long and run with the sanitizers only.
 # Files run four at a time: they wait more than they work. Those that say "run: first" in their head (virtual machines) begin while the
-# sanitizers' build is compiled and the unit tests run, one after another, and count as one of the four until they end. A file whose daemon
+# sanitizers' build is compiled and the unit tests run, one after another, and count as one of those that run until they end. A file whose daemon
 # must keep up says "run: pairs" and has one other beside it; one that measures time or races says "run: alone" and has the machine to itself;
 # one that looks at what others found says "run: last".
 set -eu
@@ -99,8 +99,12 @@ case ${1:-} in
 	done
 	exit 0
 	;;
---wait) # until the files that began first have ended
-	while kill -0 "$2" 2>/dev/null; do sleep 1; done
+--wait) # until the files that began first have ended, or nothing of this way is left to begin
+	while kill -0 "$2" 2>/dev/null && [ ! -e "$logs/begun-$3" ]; do sleep 1; done
+	exit 0
+	;;
+--begun)
+	: >"$logs/begun-$2"
 	exit 0
 	;;
 esac
@@ -129,13 +133,18 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}"
 	meson_suite build 2 once
 	meson_suite build-check 6
 }
-{
-	[ -z "$began_first" ] || echo "--wait $began_first"
-	files beside "$pattern" | sed 's/^/--one /'
-} | xargs -r -P 4 -L 1 tests/lib/run-all.sh
+# together WAY N: so many at a time.
+together() {
+	{
+		[ -z "$began_first" ] || echo "--wait $began_first $1"
+		files "$1" "$pattern" | sed 's/^/--one /'
+		echo "--begun $1"
+	} | xargs -r -P "$2" -L 1 tests/lib/run-all.sh
+}
+together beside 4
+together pairs 2
 [ -z "$began_first" ] || wait "$began_first" || :
 trap - EXIT INT TERM
-files pairs "$pattern" | sed 's/^/--one /' | xargs -r -P 2 -L 1 tests/lib/run-all.sh
 for suite in $(files alone "$pattern"); do
 	shell_suite "$suite"
 done
