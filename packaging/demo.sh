@@ -289,12 +289,12 @@ for user in web-user db-user; do # by number where they do not exist
 done
 pair_policy "$@"
 zt flush >/dev/null 2>&1
-if mount -t bpf bpf /sys/fs/bpf 2>/dev/null && zt --engine bpf apply "$tmp/pair.yaml" >"$tmp/out" 2>&1; then
+if mount -t bpf bpf /sys/fs/bpf >"$tmp/out" 2>&1 && zt --engine bpf apply "$tmp/pair.yaml" >"$tmp/out" 2>&1; then
 	pinned=1
 	sed -n '/^identities/,$s/^/  /p' "$tmp/pair.yaml"
 	pair
 else
-	echo "  not shown: this kernel does not take the programs of the bpf engine: $(tail -n 1 "$tmp/out")"
+	echo "  not shown, the bpf engine cannot enforce here: $(tail -n 1 "$tmp/out")"
 fi
 
 [ "$failed" = 0 ] || die "$failed promises were not kept"
