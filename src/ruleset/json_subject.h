@@ -22,4 +22,5 @@ int zt_json_cgroups_in(const json_t *a, struct zt_cgroup **ret, size_t *ret_n);
 int zt_ruleset_head_in(const json_t *j, struct zt_ruleset *rs);
 int zt_ruleset_rules_in(const json_t *rules, struct zt_ruleset *rs);
 int zt_ruleset_rule_in(json_t *o, struct zt_ruleset *rs);
-int zt_ruleset_in_done(int e, struct zt_ruleset **rs, struct zt_ruleset **ret, struct zt_diags *d); /* takes *rs on success */
+int zt_ruleset_in_done(int e, struct zt_ruleset **rs, struct zt_ruleset **ret,
+		       struct zt_diags *d); /* takes *rs on success */
