@@ -243,6 +243,19 @@ static int write_part(const char *dir, const char *name, const char *data, size_
 	return r ? r : json_object_set_new(digests, name, json_string(hex)) < 0 ? -ENOMEM : 0;
 }
 
+/* The same bytes once more: a second name of the file, where the file system knows such. */
+static int name_part(const char *dir, const char *name, const char *other, const char *data, size_t len,
+		     json_t *digests)
+{
+	ZT_FREE char *path = zt_path_join(dir, name), *from = zt_path_join(dir, other);
+
+	if (!path || !from)
+		return -ENOMEM;
+	if (link(from, path) < 0)
+		return write_part(dir, name, data, len, digests);
+	return json_object_set(digests, name, json_object_get(digests, other)) < 0 ? -ENOMEM : 0;
+}
+
 static json_t *meta_json(const struct zt_apply_ctx *c, const struct zt_ruleset *rs, const char *summary,
 			 const char *reason, const struct zt_anchor *anchor, json_t *digests)
 {
@@ -266,7 +279,9 @@ static int write_parts(const struct zt_apply_ctx *c, const char *dir, const stru
 
 	if (!r)
 		r = write_part(dir, "ruleset.json", text.buf, text.len, digests);
-	if (!r)
+	if (!r && image_len == text.len && !memcmp(image, text.buf, image_len))
+		r = name_part(dir, "image", "ruleset.json", image, image_len, digests);
+	else if (!r)
 		r = write_part(dir, "image", image, image_len, digests);
 	if (!r)
 		r = write_part(dir, "policy.yaml", source, source_len, digests);

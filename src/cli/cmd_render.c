@@ -30,5 +30,7 @@ int zt_cmd_render(struct zt_cli *c)
 	if (r < 0)
 		return zt_cli_fail_policy(c, r);
 	fwrite(zt_strbuf_cstr(&text), 1, text.len, c->out);
+	if (text.len && text.buf[text.len - 1] != '\n')
+		fputc('\n', c->out);
 	return 0;
 }

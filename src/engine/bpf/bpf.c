@@ -10,7 +10,6 @@
 static int image_text(const struct zt_image *img, struct zt_strbuf *out)
 {
 	zt_strbuf_add(out, img->json, img->json_len);
-	zt_strbuf_char(out, '\n');
 	return zt_strbuf_error(out);
 }
 
