@@ -62,12 +62,21 @@ struct cgroup {
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+struct pid {
+	unsigned int level;
+	struct upid numbers[1]; /* one for each namespace of processes that it is in, the outermost first */
+};
 struct task_struct {
 	struct mm_struct *mm;
 	const struct cred *cred;
 	struct task_struct *real_parent;
 	struct css_set *cgroups;
 	struct task_struct *group_leader;
+	struct pid *thread_pid;
 	__u64 start_boottime;
 	int tgid;
 	char comm[16];

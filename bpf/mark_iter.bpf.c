@@ -27,6 +27,19 @@ static __always_inline struct sock *sock_of(struct file *file)
 	return (family == 2 || family == 10) && net && net->net_cookie == netns ? sk : 0;
 }
 
+/* The number that whoever reads this knows a process by: in a container the kernel's own is somebody else's. The iterator shows its processes only. */
+static __always_inline __u32 number_here(struct task_struct *task)
+{
+	struct task_struct *reader = (struct task_struct *)bpf_get_current_task();
+	__u32 level = BPF_CORE_READ(reader, group_leader, thread_pid, level);
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	int nr = 0;
+
+	if (pid && level < 32) /* MAX_PID_NS_LEVEL */
+		(void)bpf_core_read(&nr, sizeof(nr), &pid->numbers[level].nr);
+	return (__u32)nr;
+}
+
 SEC("iter/task_file")
 int zt_mark_all(struct bpf_iter__task_file *ctx)
 {
@@ -49,7 +62,7 @@ int zt_mark_all(struct bpf_iter__task_file *ctx)
 	stale.wanted = mark_of(stale.mark, s, *e);
 	if (stale.wanted == stale.mark)
 		return 0;
-	stale.tgid = task->tgid;
+	stale.tgid = number_here(task);
 	stale.fd = ctx->fd;
 	bpf_seq_write(ctx->meta->seq, &stale, sizeof(stale));
 	return 0;
