@@ -44,7 +44,7 @@ typedef uint32_t zt_u32;
 typedef uint64_t zt_u64;
 #endif
 
-#define ZT_BPF_LAYOUT 9
+#define ZT_BPF_LAYOUT 10
 
 enum {
 	ZT_BPF_SHAPES = 64, /* of one table */

@@ -104,14 +104,14 @@ static __always_inline void source_of(struct bpf_sock_addr *ctx, struct zt_bpf_f
 }
 
 /* May the next packet to the same place go without a decision? Only while nothing else than the place decides: not who receives there
- * (a port changes hands), not the time. A connection begins with one packet, which follows at once. */
+ * (a port changes hands), not the time. TCP's first packet too may go much later than connect said (TCP_FASTOPEN_CONNECT), and again and again. */
 static __always_inline __u32 how_long(__u32 flags, const struct zt_bpf_flow *f, __u32 to)
 {
 	__u32 timed = flags & ZT_BPF_HAS_GUARDS ? ZT_BPF_A_TIMED : 0;
 
 	if (to & SHARED)
 		return timed;
-	return timed | (f->proto == 6 || (!timed && !(flags & ZT_BPF_HAS_TO && f->lo)) ? ZT_BPF_A_LASTING : 0);
+	return timed | (!timed && !(flags & ZT_BPF_HAS_TO && f->lo) ? ZT_BPF_A_LASTING : 0);
 }
 
 /* The packet goes without another decision, unless it may come to somebody else than was found. */
