@@ -323,18 +323,20 @@ static __always_inline int pass(__u32 reason, __u32 bytes)
 	return 1;
 }
 
-/* f is the question of a flow that exists already, after the policy changed. */
+/* f is the question of a flow that exists already, after the policy changed (old) or the process. */
 static __always_inline int judge_question(struct __sk_buff *skb, const struct live *l, struct zt_bpf_sock *s,
-					  struct zt_bpf_flow *f, struct zt_bpf_decision *d)
+					  struct zt_bpf_flow *f, struct zt_bpf_decision *d, int old)
 {
 	decide(f, d, l->epoch);
 	if (!blocks(d))
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	if (account(f, d, l->epoch, skb->len)) {
-		d->reason = ZT_BPF_R_REVOKED;
+		if (old)
+			d->reason = ZT_BPF_R_REVOKED;
 		tell_packet(skb, f, d, s, l->epoch);
 	}
-	count_reason(ZT_BPF_R_REVOKED, skb->len);
+	if (old)
+		count_reason(ZT_BPF_R_REVOKED, skb->len);
 	return 0;
 }
 
@@ -352,24 +354,24 @@ static __always_inline int judge_established(struct __sk_buff *skb, const struct
 	} else if (f->lo && l->cfg->flags & ZT_BPF_HAS_TO) {
 		f->to = LABEL(receiver_of_packet(skb, f, l->epoch));
 	}
-	if (!judge_question(skb, l, s, f, &d))
+	if (!judge_question(skb, l, s, f, &d, 1))
 		return 0;
 	s->judged = l->epoch;
 	return 1;
 }
 
-/* An answer that the policy does not allow by itself, to a question of an earlier epoch. */
+/* An answer that the policy does not allow by itself, to a question of an earlier epoch or of another process. */
 static __always_inline int judge_answer(struct __sk_buff *skb, const struct live *l, struct zt_bpf_sock *s,
-					struct zt_bpf_flow *f, struct zt_bpf_decision *d, __u32 began)
+					struct zt_bpf_flow *f, struct zt_bpf_decision *d, __u32 began, int answer)
 {
 	question_of(skb, f, s, began, l->epoch);
-	return judge_question(skb, l, s, f, d);
+	return judge_question(skb, l, s, f, d, answer == OLD_ANSWER);
 }
 
 /* May an answer go without being judged again? */
 static __always_inline int goes_along(const struct live *l, int answer)
 {
-	return answer == ANSWER || (answer && l->cfg->flags & ZT_BPF_KEEP_ESTABLISHED);
+	return answer == ANSWER || (answer == OLD_ANSWER && l->cfg->flags & ZT_BPF_KEEP_ESTABLISHED);
 }
 
 static __always_inline void note_sent(const struct live *l, const struct zt_bpf_flow *f)
@@ -397,6 +399,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct live
 	int known = s && remembered(s, l->epoch, f, &a), answer;
 
 	if (known && (a.how & ZT_BPF_A_LASTING || ticket_take(s))) {
+		f->to = a.to;
 		note_sent(l, f);
 		noted(s, l->epoch, f);
 		return pass_by(l, a.rule, skb->len);
@@ -412,7 +415,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct live
 	}
 	decide(f, &d, l->epoch);
 	if (answer && blocks(&d))
-		return judge_answer(skb, l, s, f, &d, ZT_BPF_INGRESS);
+		return judge_answer(skb, l, s, f, &d, ZT_BPF_INGRESS, answer);
 	if (account(f, &d, l->epoch, skb->len))
 		tell_packet(skb, f, &d, s, l->epoch);
 	if (blocks(&d))
@@ -609,17 +612,17 @@ int zt_ingress(struct __sk_buff *skb)
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	if (s) /* the receiver */
 		who_is(l.epoch, s, &p.f);
+	answer = may_answer(&p) ? answers(&p.f, l.cfg->netns, 1, ZT_BPF_EGRESS, l.epoch) : 0;
 	p.f.to = p.f.from;
 	p.f.from = p.f.uid = p.f.gid = p.f.cgroup = 0;
 	p.f.owned = 0;
 	p.f.dir = ZT_BPF_INGRESS;
 	p.f.src_known = 1;
-	answer = may_answer(&p) ? answers(&p.f, l.cfg->netns, 1, ZT_BPF_EGRESS, l.epoch) : 0;
 	if (goes_along(&l, answer))
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	decide(&p.f, &d, l.epoch);
 	if (answer && blocks(&d))
-		return judge_answer(skb, &l, s, &p.f, &d, ZT_BPF_EGRESS) ? 1 : 0;
+		return judge_answer(skb, &l, s, &p.f, &d, ZT_BPF_EGRESS, answer) ? 1 : 0;
 	if (account(&p.f, &d, l.epoch, skb->len))
 		tell_packet(skb, &p.f, &d, s, l.epoch);
 	if (blocks(&d))
