@@ -561,13 +561,14 @@ int zt_egress(struct __sk_buff *skb)
 		return 1;
 	if (foreign(skb, &l, s))
 		return 1;
-	if (parse(skb, &p)) {
+	p.f.lo = skb->ifindex == LO_IFINDEX;
+	/* A rule about localhost means this host. A socket that is bound to another device sends there what it sends to 127.0.0.1. */
+	if (parse(skb, &p) || (!p.f.lo && is_loopback(&p.f))) {
 		count_reason(ZT_BPF_R_UNREADABLE, skb->len);
 		return 0;
 	}
 	p.f.to = 1;
 	p.f.src_known = 1;
-	p.f.lo = skb->ifindex == LO_IFINDEX;
 	if (stream && p.f.proto == 6 && (p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
 		if (!s || l.cfg->flags & ZT_BPF_KEEP_ESTABLISHED || s->judged == l.epoch)
 			return pass(ZT_BPF_R_ESTABLISHED, skb->len);
