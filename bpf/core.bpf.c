@@ -584,6 +584,34 @@ int zt_egress(struct __sk_buff *skb)
 	return judge_egress(skb, &l, s, &p.f, may_answer(&p)) ? 1 : 0;
 }
 
+/* A datagram on lo that goes to all who have the port: the sender's side asked about one of them. */
+static __always_inline int to_many(struct __sk_buff *skb)
+{
+	const __u8 *at = plain4(skb, 28);
+
+	if (at)
+		return at[9] == 17 &&
+		       (at[16] >= 224 || (at[16] == 127 && at[17] == 255 && at[18] == 255 && at[19] == 255));
+	at = plain6(skb, 48);
+	return at && at[24] == 0xff;
+}
+
+/* Each of them is judged as if it had been asked alone: p as an answer of s would be. */
+static __always_inline int judge_one_of_many(struct __sk_buff *skb, const struct live *l, struct zt_bpf_sock *s,
+					     struct packet *p)
+{
+	struct zt_bpf_decision d = {};
+
+	if (parse(skb, p)) {
+		count_reason(ZT_BPF_R_UNREADABLE, skb->len);
+		return 0;
+	}
+	who_is(l->epoch, s, &p->f);
+	p->f.lo = p->f.src_known = 1;
+	turn_around(&p->f);
+	return judge_answer(skb, l, s, &p->f, &d, ZT_BPF_INGRESS, OTHERS_ANSWER);
+}
+
 SEC("cgroup_skb/ingress")
 int zt_ingress(struct __sk_buff *skb)
 {
@@ -595,8 +623,11 @@ int zt_ingress(struct __sk_buff *skb)
 
 	if (!packet_enter(skb, &l, &s, &stream, &part))
 		return 0;
-	if (skb->ifindex == LO_IFINDEX) /* judged at the sender */
+	if (skb->ifindex == LO_IFINDEX) { /* judged at the sender */
+		if (s && l.cfg->flags & ZT_BPF_HAS_TO && to_many(skb))
+			return judge_one_of_many(skb, &l, s, &p) ? 1 : 0;
 		return s ? pass(ZT_BPF_R_LOOPBACK, skb->len) : 1;
+	}
 	if (stream && goes_on(skb))
 		return s ? pass(ZT_BPF_R_ESTABLISHED, skb->len) : 1;
 	if (foreign(skb, &l, s))
