@@ -44,7 +44,7 @@ typedef uint32_t zt_u32;
 typedef uint64_t zt_u64;
 #endif
 
-#define ZT_BPF_LAYOUT 9
+#define ZT_BPF_LAYOUT 10
 
 enum {
 	ZT_BPF_SHAPES = 64, /* of one table */
@@ -317,7 +317,7 @@ struct zt_bpf_flow_key { /* as the process on this host sees it, that may answer
 struct zt_bpf_flow_seen {
 	zt_u64 last; /* ns */
 	zt_u64 told; /* ns: when the flow without a local address was brought up to date, which is all that a socket bound to none can ask for */
-	zt_u32 answered;
+	zt_u32 whose; /* who began it here, or was asked; the lowest bit: it was answered */
 	zt_u32 epoch; /* in which it was allowed last */
 };
 

@@ -104,14 +104,14 @@ static __always_inline void source_of(struct bpf_sock_addr *ctx, struct zt_bpf_f
 }
 
 /* May the next packet to the same place go without a decision? Only while nothing else than the place decides: not who receives there
- * (a port changes hands), not the time. A connection begins with one packet, which follows at once. */
+ * (a port changes hands), not the time. TCP's first packet too may go much later than connect said (TCP_FASTOPEN_CONNECT), and again and again. */
 static __always_inline __u32 how_long(__u32 flags, const struct zt_bpf_flow *f, __u32 to)
 {
 	__u32 timed = flags & ZT_BPF_HAS_GUARDS ? ZT_BPF_A_TIMED : 0;
 
 	if (to & SHARED)
 		return timed;
-	return timed | (f->proto == 6 || (!timed && !(flags & ZT_BPF_HAS_TO && f->lo)) ? ZT_BPF_A_LASTING : 0);
+	return timed | (!timed && !(flags & ZT_BPF_HAS_TO && f->lo) ? ZT_BPF_A_LASTING : 0);
 }
 
 /* The packet goes without another decision, unless it may come to somebody else than was found. */
@@ -323,18 +323,20 @@ static __always_inline int pass(__u32 reason, __u32 bytes)
 	return 1;
 }
 
-/* f is the question of a flow that exists already, after the policy changed. */
+/* f is the question of a flow that exists already, after the policy changed (old) or the process. */
 static __always_inline int judge_question(struct __sk_buff *skb, const struct live *l, struct zt_bpf_sock *s,
-					  struct zt_bpf_flow *f, struct zt_bpf_decision *d)
+					  struct zt_bpf_flow *f, struct zt_bpf_decision *d, int old)
 {
 	decide(f, d, l->epoch);
 	if (!blocks(d))
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	if (account(f, d, l->epoch, skb->len)) {
-		d->reason = ZT_BPF_R_REVOKED;
+		if (old)
+			d->reason = ZT_BPF_R_REVOKED;
 		tell_packet(skb, f, d, s, l->epoch);
 	}
-	count_reason(ZT_BPF_R_REVOKED, skb->len);
+	if (old)
+		count_reason(ZT_BPF_R_REVOKED, skb->len);
 	return 0;
 }
 
@@ -352,24 +354,24 @@ static __always_inline int judge_established(struct __sk_buff *skb, const struct
 	} else if (f->lo && l->cfg->flags & ZT_BPF_HAS_TO) {
 		f->to = LABEL(receiver_of_packet(skb, f, l->epoch));
 	}
-	if (!judge_question(skb, l, s, f, &d))
+	if (!judge_question(skb, l, s, f, &d, 1))
 		return 0;
 	s->judged = l->epoch;
 	return 1;
 }
 
-/* An answer that the policy does not allow by itself, to a question of an earlier epoch. */
+/* An answer that the policy does not allow by itself, to a question of an earlier epoch or of another process. */
 static __always_inline int judge_answer(struct __sk_buff *skb, const struct live *l, struct zt_bpf_sock *s,
-					struct zt_bpf_flow *f, struct zt_bpf_decision *d, __u32 began)
+					struct zt_bpf_flow *f, struct zt_bpf_decision *d, __u32 began, int answer)
 {
 	question_of(skb, f, s, began, l->epoch);
-	return judge_question(skb, l, s, f, d);
+	return judge_question(skb, l, s, f, d, answer == OLD_ANSWER);
 }
 
 /* May an answer go without being judged again? */
 static __always_inline int goes_along(const struct live *l, int answer)
 {
-	return answer == ANSWER || (answer && l->cfg->flags & ZT_BPF_KEEP_ESTABLISHED);
+	return answer == ANSWER || (answer == OLD_ANSWER && l->cfg->flags & ZT_BPF_KEEP_ESTABLISHED);
 }
 
 static __always_inline void note_sent(const struct live *l, const struct zt_bpf_flow *f)
@@ -397,6 +399,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct live
 	int known = s && remembered(s, l->epoch, f, &a), answer;
 
 	if (known && (a.how & ZT_BPF_A_LASTING || ticket_take(s))) {
+		f->to = a.to;
 		note_sent(l, f);
 		noted(s, l->epoch, f);
 		return pass_by(l, a.rule, skb->len);
@@ -412,7 +415,7 @@ static __always_inline int judge_egress(struct __sk_buff *skb, const struct live
 	}
 	decide(f, &d, l->epoch);
 	if (answer && blocks(&d))
-		return judge_answer(skb, l, s, f, &d, ZT_BPF_INGRESS);
+		return judge_answer(skb, l, s, f, &d, ZT_BPF_INGRESS, answer);
 	if (account(f, &d, l->epoch, skb->len))
 		tell_packet(skb, f, &d, s, l->epoch);
 	if (blocks(&d))
@@ -558,13 +561,14 @@ int zt_egress(struct __sk_buff *skb)
 		return 1;
 	if (foreign(skb, &l, s))
 		return 1;
-	if (parse(skb, &p)) {
+	p.f.lo = skb->ifindex == LO_IFINDEX;
+	/* A rule about localhost means this host. A socket that is bound to another device sends there what it sends to 127.0.0.1. */
+	if (parse(skb, &p) || (!p.f.lo && is_loopback(&p.f))) {
 		count_reason(ZT_BPF_R_UNREADABLE, skb->len);
 		return 0;
 	}
 	p.f.to = 1;
 	p.f.src_known = 1;
-	p.f.lo = skb->ifindex == LO_IFINDEX;
 	if (stream && p.f.proto == 6 && (p.tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN) {
 		if (!s || l.cfg->flags & ZT_BPF_KEEP_ESTABLISHED || s->judged == l.epoch)
 			return pass(ZT_BPF_R_ESTABLISHED, skb->len);
@@ -580,6 +584,34 @@ int zt_egress(struct __sk_buff *skb)
 	return judge_egress(skb, &l, s, &p.f, may_answer(&p)) ? 1 : 0;
 }
 
+/* A datagram on lo that goes to all who have the port: the sender's side asked about one of them. */
+static __always_inline int to_many(struct __sk_buff *skb)
+{
+	const __u8 *at = plain4(skb, 28);
+
+	if (at)
+		return at[9] == 17 &&
+		       (at[16] >= 224 || (at[16] == 127 && at[17] == 255 && at[18] == 255 && at[19] == 255));
+	at = plain6(skb, 48);
+	return at && at[24] == 0xff;
+}
+
+/* Each of them is judged as if it had been asked alone: p as an answer of s would be. */
+static __always_inline int judge_one_of_many(struct __sk_buff *skb, const struct live *l, struct zt_bpf_sock *s,
+					     struct packet *p)
+{
+	struct zt_bpf_decision d = {};
+
+	if (parse(skb, p)) {
+		count_reason(ZT_BPF_R_UNREADABLE, skb->len);
+		return 0;
+	}
+	who_is(l->epoch, s, &p->f);
+	p->f.lo = p->f.src_known = 1;
+	turn_around(&p->f);
+	return judge_answer(skb, l, s, &p->f, &d, ZT_BPF_INGRESS, OTHERS_ANSWER);
+}
+
 SEC("cgroup_skb/ingress")
 int zt_ingress(struct __sk_buff *skb)
 {
@@ -591,8 +623,11 @@ int zt_ingress(struct __sk_buff *skb)
 
 	if (!packet_enter(skb, &l, &s, &stream, &part))
 		return 0;
-	if (skb->ifindex == LO_IFINDEX) /* judged at the sender */
+	if (skb->ifindex == LO_IFINDEX) { /* judged at the sender */
+		if (s && l.cfg->flags & ZT_BPF_HAS_TO && to_many(skb))
+			return judge_one_of_many(skb, &l, s, &p) ? 1 : 0;
 		return s ? pass(ZT_BPF_R_LOOPBACK, skb->len) : 1;
+	}
 	if (stream && goes_on(skb))
 		return s ? pass(ZT_BPF_R_ESTABLISHED, skb->len) : 1;
 	if (foreign(skb, &l, s))
@@ -609,17 +644,17 @@ int zt_ingress(struct __sk_buff *skb)
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	if (s) /* the receiver */
 		who_is(l.epoch, s, &p.f);
+	answer = may_answer(&p) ? answers(&p.f, l.cfg->netns, 1, ZT_BPF_EGRESS, l.epoch) : 0;
 	p.f.to = p.f.from;
 	p.f.from = p.f.uid = p.f.gid = p.f.cgroup = 0;
 	p.f.owned = 0;
 	p.f.dir = ZT_BPF_INGRESS;
 	p.f.src_known = 1;
-	answer = may_answer(&p) ? answers(&p.f, l.cfg->netns, 1, ZT_BPF_EGRESS, l.epoch) : 0;
 	if (goes_along(&l, answer))
 		return pass(ZT_BPF_R_ESTABLISHED, skb->len);
 	decide(&p.f, &d, l.epoch);
 	if (answer && blocks(&d))
-		return judge_answer(skb, &l, s, &p.f, &d, ZT_BPF_EGRESS) ? 1 : 0;
+		return judge_answer(skb, &l, s, &p.f, &d, ZT_BPF_EGRESS, answer) ? 1 : 0;
 	if (account(&p.f, &d, l.epoch, skb->len))
 		tell_packet(skb, &p.f, &d, s, l.epoch);
 	if (blocks(&d))

@@ -37,6 +37,16 @@ static __always_inline int is_any(const __u8 *a)
 }
 
 /* ---- flows that may be answered ---- */
+/* Of what began here, who sends; of what another began, who is asked, where rules tell that apart. asked: the label of who that is. */
+static __always_inline __u32 whose(const struct zt_bpf_flow *f, __u32 dir, __u32 asked, __u32 live_epoch)
+{
+	struct zt_bpf_config *cfg = config_of(live_epoch);
+
+	if (dir == ZT_BPF_EGRESS)
+		return (f->from * 0x9e3779b1u ^ f->uid * 0x85ebca6bu ^ f->gid * 0xc2b2ae35u ^ f->cgroup * 0x27d4eb2fu) & ~1u;
+	return cfg && cfg->flags & ZT_BPF_HAS_TO ? asked << 1 : 0;
+}
+
 /* Not within 127.0.0.0/8 and ::1: twice, once without the address here. */
 __noinline int flow_note(const struct zt_bpf_flow *f, __u64 netns, int remote_is_src, __u32 dir, __u32 live_epoch)
 {
@@ -47,15 +57,17 @@ __noinline int flow_note(const struct zt_bpf_flow *f, __u64 netns, int remote_is
 	if (!f)
 		return 0;
 	v.told = v.last;
+	v.whose = whose(f, dir, f->to, live_epoch);
 	flow_key(&k, f, netns, remote_is_src, dir);
 	old = bpf_map_lookup_elem(&flows, &k);
 	if (old) {
 		old->last = v.last;
+		v.whose |= old->whose & 1;
+		old->whose = v.whose;
 		old->epoch = live_epoch;
 		if (is_loopback(f) || v.last - old->told < NOTE_AGAIN)
 			return 0;
 		old->told = v.last;
-		v.answered = old->answered;
 	} else {
 		bpf_map_update_elem(&flows, &k, &v, BPF_ANY); /* no room: answers are denied */
 	}
@@ -66,12 +78,17 @@ __noinline int flow_note(const struct zt_bpf_flow *f, __u64 netns, int remote_is
 	return 0;
 }
 
-enum { ANSWER = 1, OLD_ANSWER /* of a flow that was allowed in another epoch */ };
-/* Does f answer a flow that the other side began? */
+enum {
+	ANSWER = 1,
+	OLD_ANSWER,   /* of a flow that was allowed in another epoch */
+	OTHERS_ANSWER /* the flow was another process's: a port changes hands */
+};
+/* Does f answer a flow that the other side began? f->from: who answers, or gets the answer. */
 __noinline int answers(const struct zt_bpf_flow *f, __u64 netns, int remote_is_src, __u32 dir, __u32 live_epoch)
 {
 	struct zt_bpf_flow_seen *v;
 	struct zt_bpf_flow_key k;
+	__u32 was;
 	__u64 now;
 
 	if (!f)
@@ -81,11 +98,14 @@ __noinline int answers(const struct zt_bpf_flow *f, __u64 netns, int remote_is_s
 	if (!v)
 		return 0;
 	now = bpf_ktime_get_boot_ns();
-	if (now - v->last > (v->answered ? UDP_STREAM : UDP_TIMEOUT))
+	was = v->whose;
+	if (now - v->last > (was & 1 ? UDP_STREAM : UDP_TIMEOUT))
 		return 0;
 	v->last = now;
-	v->answered = 1;
-	return v->epoch == live_epoch ? ANSWER : OLD_ANSWER;
+	v->whose = was | 1;
+	if (v->epoch != live_epoch)
+		return OLD_ANSWER;
+	return (was & ~1u) == whose(f, dir, f->from, live_epoch) ? ANSWER : OTHERS_ANSWER;
 }
 
 /* f, an answer, becomes the question that it answers, as it would be asked now. own: of the socket here that is answered, with began EGRESS. */

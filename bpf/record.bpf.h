@@ -48,7 +48,17 @@ __noinline int account(const struct zt_bpf_flow *f, const struct zt_bpf_decision
 }
 
 /* ---- who receives ---- */
-/* sk: the socket here that would receive f, to be released; 0: none. */
+/* sk: the socket here that would receive f, to be released; 0: none. An ended connection with the same ports hides the listener that gets the
+ * next one: no connection comes from port 0, so with that only a listener fits. */
+#define LOOK_UP_TCP(ctx, t, size, from, sk)                                                       \
+	do {                                                                                      \
+		sk = bpf_sk_lookup_tcp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);                    \
+		if (!sk && from) {                                                                \
+			from = 0;                                                                 \
+			sk = bpf_sk_lookup_tcp(ctx, &t, size, BPF_F_CURRENT_NETNS, 0);            \
+		}                                                                                 \
+	} while (0)
+
 #define LOOK_UP_RECEIVER(ctx, f, sk)                                                              \
 	struct bpf_sock_tuple t = {};                                                             \
                                                                                                   \
@@ -63,9 +73,10 @@ __noinline int account(const struct zt_bpf_flow *f, const struct zt_bpf_decision
 		t.ipv4.sport = bpf_htons(f->sport);                                               \
 		t.ipv4.dport = bpf_htons(f->port);                                                \
 	}                                                                                         \
-	if (f->proto == 6)                                                                        \
-		sk = f->six ? bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0)  \
-			    : bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0); \
+	if (f->proto == 6 && f->six)                                                              \
+		LOOK_UP_TCP(ctx, t, sizeof(t.ipv6), t.ipv6.sport, sk);                            \
+	else if (f->proto == 6)                                                                   \
+		LOOK_UP_TCP(ctx, t, sizeof(t.ipv4), t.ipv4.sport, sk);                            \
 	else if (f->proto == 17)                                                                  \
 		sk = f->six ? bpf_sk_lookup_udp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0)  \
 			    : bpf_sk_lookup_udp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0); \

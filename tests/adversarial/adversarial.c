@@ -256,6 +256,28 @@ static void source_routes(struct bed *b, const struct bed_column *c)
 		route_past(b, c, &routes[i]);
 }
 
+/* Row 29, by a user who may send to localhost: out of another device, to the peer's own link address. */
+static void local_out(struct bed *b, const struct bed_column *c)
+{
+	static const char what[] = "an allowed user's udp to localhost, out of another device";
+	ZT_CLEANUP(zt_ruleset_freep) struct zt_ruleset *rs = NULL;
+	struct bed_send s = {
+		.method = BED_UDP_PKTINFO, .uid = BED_ALLOWED, .gid = BED_ALLOWED, .dst = "10.99.0.2", .port = 7777};
+	bool arrives = false, leak = true;
+	struct zt_rule *local;
+	int r = bed_ruleset(&rs);
+
+	local = r ? NULL : bed_rule(rs, "local", ZT_ALLOW);
+	r = local ? zt_u32_ranges_add(&local->match.uid, BED_ALLOWED, BED_ALLOWED) : -ENOMEM;
+	r = r ?: only(&local->match, "10.99.0.2") ?: only(&local->match, "127.0.0.0/8") ?: bed_apply(b, c->engine, rs);
+	r = r ?: bed_sh("ip neigh replace 127.0.0.1 lladdr 02:00:00:00:00:02 dev va nud permanent") ?: bed_arrives(b, &s, &arrives);
+	s.dst = "127.0.0.1";
+	r = r ?: bed_arrives(b, &s, &leak);
+	bed_ok(b, !r && arrives && !leak, "%s: row 29, %s: %s%s", c->label, what, leak ? "LEAKS" : "blocked",
+	       arrives ? "" : ", and so is the peer");
+	bed_publish("attacks", "29", what, "127.0.0.1", c->label, leak ? "LEAKS" : "blocked");
+}
+
 static void run_column(struct bed *b, const struct bed_column *c)
 {
 	int r = bed_policy(b, c->engine, true, true);
@@ -271,6 +293,7 @@ static void run_column(struct bed *b, const struct bed_column *c)
 	raw_loopback(b, c, "10.99.0.1", bed_says_not_covered(c->engine, "AF_PACKET"));
 	vsock(b, c);
 	source_routes(b, c);
+	local_out(b, c);
 }
 
 /* ---- another firewall, for comparison ---- */

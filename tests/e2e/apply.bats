@@ -417,6 +417,7 @@ opens_and_closes() {
 	for damage in "delete table netdev zt_segment" "delete table inet zt_segment" "flush table inet zt_segment" "flush set inet zt_segment zt_meta" \
 		"flush chain inet zt_segment output" "insert rule inet zt_segment output accept" "add chain inet zt_segment theirs { type filter hook input priority 5 ; }" \
 		"add chain inet zt_segment output { policy accept ; }" "flush ruleset" \
+		"add table inet zt_segment { flags dormant ; }" "add table netdev zt_segment { flags dormant ; }" \
 		"flush chain netdev zt_segment raw_owned" "insert rule netdev zt_segment raw_blocked accept"; do
 		zt apply "$P/old.yaml" >/dev/null
 		# shellcheck disable=SC2086 # words of nft

@@ -32,6 +32,10 @@ static int probe_labels(const char *instance, struct zt_caps *ret)
 		return r ?: zt_caps_gap(ret, "executables, groups, containers, receivers", why);
 	return zt_caps_gap(ret, "who listens, where that is not who made the socket and it was never bound",
 			   "the receiver is who made the socket")
+		       ?: zt_caps_gap(ret, "a UDP port that several sockets share (multicast, SO_REUSEADDR, SO_REUSEPORT with a program)",
+				      "the receiver is the one that is found")
+		       ?: zt_caps_gap(ret, "answers over UDP by and for whoever has the port later",
+				      "connection tracking knows ports, not processes")
 		       ?: zt_caps_gap(ret, "debuggers that attach to an allowed program of the same user",
 				      "what it says is then what the debugger says")
 		       ?: zt_caps_gap(ret, "our pins, links and maps, against other programs of root",

@@ -245,6 +245,7 @@ struct nft_live_map {
 };
 struct nft_state {
 	bool present; /* table inet exists */
+	bool dormant; /* that table, or the netdev table, has its hooks taken off: nothing of it decides */
 	char table[64];
 	struct nft_live_map *maps;
 	size_t n_maps, cap_maps;

@@ -278,7 +278,9 @@ static int check_frame(struct raise_ctx *c)
 		(void)damage(c, "somebody else's", c->s->strangers[i]);
 	for (size_t i = 0; i < c->s->n_torn; i++)
 		(void)damage(c, "somebody changed the chain of the netdev table", c->s->torn[i]);
-	if (c->s->base_chains != NFT_BASE_CHAINS)
+	if (c->s->dormant)
+		(void)damage(c, "this table or the netdev one decides nothing: somebody gave it the flag", "dormant");
+	else if (c->s->base_chains != NFT_BASE_CHAINS)
 		(void)damage(c, "a base chain is missing or open among", "input, output, forward, prerouting");
 	if (!recorded || strcmp(recorded, c->s->digest) != 0)
 		(void)damage(c, "rules were changed in", "the fixed chains");

@@ -160,9 +160,16 @@ static int push(char ***list, size_t *cap, size_t *n, const char *s)
 
 static int table_cb(const struct nlmsghdr *nlh, void *arg)
 {
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(nlh);
 	struct nft_state *s = arg;
 
-	s->present = s->present || !strcmp(find_str(nlh, NFTA_TABLE_NAME), s->table);
+	if (strcmp(find_str(nlh, NFTA_TABLE_NAME), s->table) != 0)
+		return 0;
+	s->present = s->present || g->nfgen_family == NFPROTO_INET;
+	if (be32_of(find_attr(nlh, NFTA_TABLE_FLAGS)) & NFT_TABLE_F_DORMANT) {
+		s->dormant = true;
+		s->base_chains += NFT_BASE_CHAINS + 1; /* as bad as none */
+	}
 	return 0;
 }
 
@@ -593,6 +600,8 @@ static int read_once(const char *instance, unsigned parts, struct nft_state *s)
 		r = nft_nl_genid(&nl, &s->genid);
 	if (!r)
 		r = nft_nl_dump(&nl, NFT_MSG_GETTABLE, NFPROTO_INET, 0, NULL, 0, NULL, table_cb, s);
+	if (!r && s->present)
+		r = nft_nl_dump(&nl, NFT_MSG_GETTABLE, NFPROTO_NETDEV, 0, NULL, 0, NULL, table_cb, s);
 	if (!r && s->present)
 		r = read_meta(&nl, s);
 	if (!r && s->present && parts & (NFT_READ_RULES | NFT_READ_ELEMS))

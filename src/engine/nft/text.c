@@ -392,6 +392,13 @@ static void source_routes(struct zt_strbuf *out)
 			   "\t\texthdr rt exists counter name invalid drop\n");
 }
 
+/* A rule about localhost means this host. A socket that is bound to another device sends there what it sends to 127.0.0.1. */
+static void local_only(struct zt_strbuf *out)
+{
+	zt_strbuf_str(out, "\t\toif != 1 ip daddr 127.0.0.0/8 counter name invalid drop\n"
+			   "\t\toif != 1 ip6 daddr ::1 counter name invalid drop\n");
+}
+
 static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 {
 	const struct zt_settings *s = &img->rs->settings;
@@ -434,6 +441,7 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 		zt_strbuf_str(out, "\t\tct state established meta l4proto tcp counter name established accept\n");
 	if (s->loopback != ZT_LOOPBACK_ALLOW)
 		source_routes(out);
+	local_only(out);
 	zt_strbuf_str(out, "\t\tct state vmap { established : goto out_established, related : goto out_related, "
 			   "invalid : goto out_invalid }\n\t\tmeta l4proto ipv6-icmp jump out_essential\n");
 	zt_strbuf_str(out, "\t\tgoto out_rules\n\t}\n");
