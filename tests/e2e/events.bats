@@ -76,6 +76,21 @@ one() {
 	one '.kind == "exit" and .signal == 9 and .comm == "sh"'
 }
 
+@test "a program of another mount namespace with the path and the inode number of an honest one has not its digest" {
+	mkdir -p "$P/disk"
+	mount -t tmpfs none "$P/disk"
+	cp /usr/bin/printf "$P/disk/tool"
+	watch
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	run inside unshare -m --propagation private sh -c 'before=$(stat -c %i "$1/tool") && mount -t tmpfs none "$1" && cp /usr/bin/sleep "$1/tool" &&
+		[ "$before" = "$(stat -c %i "$1/tool")" ] && "$1/tool" 1 && cp /usr/bin/true "$1/more" && mv "$1/more" "$1/tool" && "$1/tool"' sh "$P/disk"
+	umount "$P/disk"
+	stop
+	[ "$status" = 0 ]
+	[ "$(jq -r "select(.kind == \"exec\" and .filename == \"$P/disk/tool\" and .args != \"$P/disk/tool\").digest" "$P/events")" = "$(sha256sum /usr/bin/sleep | cut -d' ' -f1)" ]
+	run ! grep "$(sha256sum /usr/bin/printf | cut -d' ' -f1)" "$P/events"
+}
+
 @test "TCP: both ends with their bytes, exactly, and a connection that is refused" {
 	watch
 	inside /usr/bin/python3 -c '
