@@ -25,6 +25,7 @@
 #include "packet.bpf.h"
 
 enum { SYN_SENT = 2, SYN_RECV = 3, ESTABLISHED = 1, CLOSED = 7, LISTENING = 10 };
+enum { EEXIST = 17, SIGNAL_GROUP_EXIT = 4 };
 enum { ECANCELED = 125, SOCK_DONE_BIT = 2, LOOPBACK_INDEX = 1 /* of lo in every network namespace */ };
 
 struct tracked { /* what is known of a socket */
@@ -53,6 +54,13 @@ struct {
 	__type(key, struct zt_trace_port);
 	__type(value, __u32);
 } listened SEC(".maps"); /* ports of TCP at which somebody waited when this was loaded */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} ended SEC(".maps"); /* processes that were told to have ended */
 
 const volatile __u64 own_netns; /* cookie; 0: all network namespaces */
 
@@ -109,19 +117,40 @@ int zt_exec(__u64 *ctx)
 	return 0;
 }
 
+/* What wait(2) tells of the process. */
+static __always_inline __u32 status_of(struct task_struct *t)
+{
+	struct signal_struct *s = t->signal;
+	struct task_struct *leader = t->group_leader;
+
+	if (s && s->flags & SIGNAL_GROUP_EXIT)
+		return s->group_exit_code;
+	return leader ? leader->exit_code : t->exit_code;
+}
+
+/*
+ * A process has ended when its last thread ends: the first one can end before the others, and does where another one starts a program. Threads that end at
+ * the same time may both find that none is left.
+ */
 SEC("tp_btf/sched_process_exit")
 int zt_exit(__u64 *ctx)
 {
-	struct task_struct *t = (struct task_struct *)ctx[0];
+	struct task_struct *t = (struct task_struct *)ctx[0], *leader = t->group_leader;
+	struct signal_struct *s = t->signal;
 	struct zt_trace_exit *e;
+	__u64 key = leader ? leader->start_boottime : 0;
+	__u32 pid = t->tgid;
 
-	if (!wanted(ZT_TRACE_EXIT) || t->pid != t->tgid || !ours()) /* the leader's end stands for the process' */
+	if (!wanted(ZT_TRACE_EXIT) || !ours() || (s && s->live.counter > 0))
+		return 0;
+	key = key << 22 ^ pid;
+	if (bpf_map_update_elem(&ended, &key, &pid, BPF_NOEXIST) == -EEXIST)
 		return 0;
 	e = reserve(ZT_TRACE_EXIT, sizeof(*e));
 	if (!e)
 		return 0;
 	process_of(t, &e->process);
-	e->code = t->exit_code;
+	e->code = status_of(t);
 	e->pad = 0;
 	submit(e);
 	return 0;
@@ -258,6 +287,8 @@ static __always_inline void change(struct sock *sk, __u32 kind, int now)
 		return;
 	}
 	s = bpf_sk_storage_get(&tracked, sk, 0, 0);
+	if (kind == ZT_TRACE_ACCEPT && s && !(s->flags & ZT_TRACE_INCOMING))
+		kind = ZT_TRACE_CONNECT; /* both sides have begun it, or it goes to itself */
 	if (kind == ZT_TRACE_ACCEPT && s) {
 		s->began = bpf_ktime_get_boot_ns();
 		s->flags = ZT_TRACE_INCOMING;

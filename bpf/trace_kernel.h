@@ -77,8 +77,17 @@ struct net {
 struct nsproxy {
 	struct net *net_ns;
 };
+typedef struct {
+	int counter;
+} atomic_t;
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to end */
+	unsigned int flags;
+	int group_exit_code;
+};
 struct task_struct {
 	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
 	struct files_struct *files;

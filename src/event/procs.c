@@ -14,6 +14,7 @@
 #include "trace_abi.h"
 
 enum { PROCESSES = 65536, PROGRAMS = 4096, GROUPS = 4096, USERS = 1024, NAMES = 16384, DEPTH = 16, CHAINS = 256 };
+#define THREADS 64	  /* of a process that are asked what it runs */
 #define TICK_NS 10000000u /* USER_HZ is 100 on all that we run on */
 #define DIGESTING (2 * ZT_USEC_PER_SEC)
 #define DIGEST_MOST ZT_USEC_PER_SEC /* for one: 256 MiB */
@@ -126,13 +127,33 @@ static bool is_unchanged(const struct program *g, const struct program_key *k)
 	       !memcmp(&st.st_ctim, &g->ctime, sizeof(st.st_ctim));
 }
 
+/* Of a process whose first thread has ended only the others tell it. */
+static ssize_t read_link(uint32_t pid, char link[static 64], char *text, size_t size)
+{
+	int len = snprintf(link, 64, "/proc/%u/exe", pid);
+	ssize_t n = readlink(link, text, size);
+	const struct dirent *de;
+	DIR *dir = NULL;
+
+	if (n < 0 && errno == ENOENT) {
+		(void)snprintf(link + len - 3, 64 - (size_t)len, "task");
+		dir = opendir(link);
+	}
+	for (int i = 0; dir && n < 0 && i < THREADS && (de = readdir(dir)); i++) {
+		(void)snprintf(link, 64, "/proc/%u/task/%.10s/exe", pid, de->d_name);
+		n = readlink(link, text, size);
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+	return n;
+}
+
 static char *program_path(uint32_t pid, const struct program_key *k, const char *filename, struct stat *st)
 {
 	char link[64], text[1024];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/%u/exe", pid);
-	n = readlink(link, text, sizeof(text) - 1);
+	n = read_link(pid, link, text, sizeof(text) - 1);
 	if (n > 0 && is_inode(link, k, st)) {
 		text[n] = '\0';
 		return zt_strdup(text);

@@ -91,6 +91,49 @@ one() {
 	run ! grep "$(sha256sum /usr/bin/printf | cut -d' ' -f1)" "$P/events"
 }
 
+@test "a process ends with its last thread, once; until then it is known" {
+	leaderless='
+import ctypes, os, socket, sys, threading, time
+def work():
+    time.sleep(int(sys.argv[1]))
+    try:
+        socket.create_connection(("127.0.0.1", 9))
+    except OSError:
+        pass
+    [threading.Thread(target=time.sleep, args=(9,)).start() for _ in range(9)]
+    os._exit(7)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).syscall(60, 0) # exit of this thread alone'
+	inside /usr/bin/python3 -c "$leaderless" 3 3>&- &
+	older=$!
+	sleep 0.5
+	watch
+	inside /usr/bin/python3 -c "$leaderless" 0 || true
+	inside /usr/bin/python3 -c '
+import os, threading
+threading.Thread(target=lambda: os.execv("/usr/bin/true", ["true", "by-thread"])).start()
+threading.Event().wait()'
+	wait "$older" || true
+	stop
+	[ "$(jq -c 'select(.kind == "connect") | select(.exe | test("/python3")) | .error' "$P/events" | wc -l)" = 2 ] || { cat "$P/events"; false; }
+	[ "$(jq -c 'select(.comm == "python3" and .kind == "exit") | .exit_code' "$P/events" | tr '\n' ' ')" = "7 7 " ] || { jq -c 'select(.kind == "exit")' "$P/events"; false; }
+	one '.kind == "exec" and .args == "true by-thread"'
+	pid=$(jq 'select(.args == "true by-thread").pid' "$P/events")
+	one ".kind == \"exit\" and .pid == $pid"
+}
+
+@test "a connection that both sides begin, or that goes to itself, is one of who began it" {
+	watch
+	inside /usr/bin/python3 -c '
+import socket
+c = socket.socket()
+c.bind(("127.0.0.1", 7113))
+c.connect(("127.0.0.1", 7113))'
+	stop
+	one '.kind == "connect" and .dport == 7113 and .sport == 7113 and .error == null'
+	run ! grep '"accept"' "$P/events"
+}
+
 @test "TCP: both ends with their bytes, exactly, and a connection that is refused" {
 	watch
 	inside /usr/bin/python3 -c '
