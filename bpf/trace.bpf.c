@@ -95,7 +95,7 @@ int zt_exec(__u64 *ctx)
 	struct linux_binprm *bprm = (struct linux_binprm *)ctx[2];
 	struct mm_struct *mm = t->mm;
 	struct zt_trace_exec *e;
-	__u64 len;
+	__u64 len, all;
 
 	if (!wanted(ZT_TRACE_EXEC) || !ours())
 		return 0;
@@ -106,13 +106,13 @@ int zt_exec(__u64 *ctx)
 	e->n_ancestors = ancestors(t, e);
 	e->filename[0] = 0;
 	bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), bprm->filename);
-	len = mm ? mm->arg_end - mm->arg_start : 0;
+	len = all = mm ? mm->arg_end - mm->arg_start : 0;
 	if (len > ZT_TRACE_ARGS - 1)
 		len = ZT_TRACE_ARGS - 1;
 	len &= ZT_TRACE_ARGS - 1;
 	e->args_len = 0;
 	if (mm && len && !bpf_probe_read_user(e->args, len, (void *)mm->arg_start))
-		e->args_len = len;
+		e->args_len = all < ZT_TRACE_ARGS ? len : ZT_TRACE_ARGS;
 	submit(e);
 	return 0;
 }

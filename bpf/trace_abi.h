@@ -54,7 +54,7 @@ struct zt_trace_head {
 struct zt_trace_exec {
 	struct zt_trace_head head;
 	struct zt_trace_process process;
-	zt_u32 args_len, n_ancestors;
+	zt_u32 args_len, n_ancestors; /* args_len: ZT_TRACE_ARGS: there are more than fit */
 	struct zt_trace_ancestor {
 		zt_u64 start;
 		zt_u32 pid, pad;

@@ -540,13 +540,15 @@ void zt_procs_fill(struct zt_procs *p, const struct zt_trace_process *t, struct 
 /* Arguments end in NUL each; a blank stands between them. */
 static void fill_arguments(const struct zt_trace_exec *e, struct zt_activity *a)
 {
-	char text[ZT_TRACE_ARGS];
-	size_t n = ZT_MIN(e->args_len, (uint32_t)ZT_TRACE_ARGS);
+	char text[ZT_TRACE_ARGS + 1];
+	size_t n = ZT_MIN(e->args_len, (uint32_t)ZT_TRACE_ARGS - 1);
 
 	while (n && !e->args[n - 1])
 		n--;
 	for (size_t i = 0; i < n; i++)
 		text[i] = e->args[i] ? (char)e->args[i] : ' ';
+	if (e->args_len >= ZT_TRACE_ARGS)
+		text[n++] = ' '; /* one too many: it is marked as cut */
 	zt_activity_text(a, args, text, n);
 }
 

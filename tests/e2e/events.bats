@@ -65,6 +65,7 @@ one() {
 @test "a program: its file, digest, arguments, user, control group and the tree above it" {
 	watch
 	inside setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/env -i A=b /usr/bin/printf '%s' "one two" >/dev/null
+	inside /usr/bin/env "$(printf 'A=%0600d' 0)" /usr/bin/uname -a >/dev/null
 	inside sh -c 'exit 7' || true
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	inside sh -c 'kill -9 $$' || true
@@ -72,6 +73,9 @@ one() {
 	one '.kind == "exec" and .exe == "/usr/bin/printf" and .uid == 65534 and .user == "nobody" and .args == "/usr/bin/printf %s one two"
 		and .cgroup == env.CG and (.parents | test("\\[1\\]$"))'
 	[ "$(jq -r 'select(.exe == "/usr/bin/printf" and .kind == "exec").digest' "$P/events")" = "$(sha256sum /usr/bin/printf | cut -d' ' -f1)" ]
+	# What is left out shows: an attacker can put his arguments behind as many others as he likes.
+	one '.kind == "exec" and .comm == "env" and (.args | test("^/usr/bin/env A=0{493}[.]{3}$"))'
+	one '.kind == "exec" and .comm == "uname" and .args == "/usr/bin/uname -a"'
 	one '.kind == "exit" and .exit_code == 7 and .comm == "sh"'
 	one '.kind == "exit" and .signal == 9 and .comm == "sh"'
 }
