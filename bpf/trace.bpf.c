@@ -103,6 +103,7 @@ int zt_exec(__u64 *ctx)
 	if (!e)
 		return 0;
 	process_of(t, &e->process);
+	rights_of(t->cred, e);
 	e->n_ancestors = ancestors(t, e);
 	e->filename[0] = 0;
 	bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), bprm->filename);

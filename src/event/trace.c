@@ -222,13 +222,18 @@ static void let_go(struct zt_trace *t, uint32_t pid)
 }
 
 /* A program that runs with other rights than those of who started it. */
-static void tell_privilege(struct zt_trace *t, const struct zt_activity *exec)
+static void tell_privilege(struct zt_trace *t, const struct zt_trace_exec *e, const struct zt_activity *exec)
 {
+	struct zt_trace_process before = e->process;
 	struct zt_activity a = *exec;
 
-	if (!zt_activity_has(exec, ZT_FIELD_euid) || !(t->kinds >> ZT_ACTIVITY_PRIVILEGE & 1))
+	before.euid = before.uid;
+	before.gid = e->real_gid;
+	if ((e->process.euid == before.euid && e->process.gid == before.gid && !e->gained) ||
+	    !(t->kinds >> ZT_ACTIVITY_PRIVILEGE & 1))
 		return;
 	zt_activity_set(&a, kind, ZT_ACTIVITY_PRIVILEGE);
+	zt_calls_rights(&before, &e->process, e->gained, &a);
 	hand_over(t, &a);
 }
 
@@ -287,7 +292,7 @@ static int on_record(void *arg, void *data, size_t len)
 	switch ((enum zt_trace_kind)h->kind) {
 	case ZT_TRACE_EXEC:
 		zt_procs_exec(t->procs, data, &a);
-		tell_privilege(t, &a);
+		tell_privilege(t, data, &a);
 		break;
 	case ZT_TRACE_EXIT:
 		zt_procs_fill(t->procs, &((struct zt_trace_exit *)data)->process, &a);

@@ -252,6 +252,24 @@ os.execv("/bin/true", ["true"])'
 	one '.kind == "privilege" and .uid == 0 and .euid == 2001 and (.detail | test("uid 0 to 2001"))'
 }
 
+@test "a program that has more rights than who starts it: by its user, its group, or capabilities of its file" {
+	for name in plain suid sgid caps ambient; do cp /usr/bin/true "$BATS_TEST_TMPDIR/$name"; done
+	chmod 755 "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR"
+	chgrp 2002 "$BATS_TEST_TMPDIR/sgid"
+	chmod 4755 "$BATS_TEST_TMPDIR/suid"
+	chmod 2755 "$BATS_TEST_TMPDIR/sgid"
+	/usr/bin/python3 -c 'import os, struct, sys; os.setxattr(sys.argv[1], "security.capability", struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))' "$BATS_TEST_TMPDIR/caps"
+	watch --kind privilege,exec
+	for name in plain suid sgid caps; do inside setpriv --reuid=2001 --regid=2001 --clear-groups "$BATS_TEST_TMPDIR/$name"; done
+	inside setpriv --reuid=2001 --regid=2001 --clear-groups --inh-caps=+net_raw --ambient-caps=+net_raw "$BATS_TEST_TMPDIR/ambient"
+	inside setpriv --reuid=2001 --regid=2001 --clear-groups unshare -U "$BATS_TEST_TMPDIR/plain" || true # not allowed everywhere
+	stop
+	one '.kind == "privilege" and .comm == "suid" and .uid == 2001 and .euid == 0 and .detail == "euid 2001 to 0"'
+	one '.kind == "privilege" and .comm == "sgid" and .uid == 2001 and .gid == 2002 and .detail == "gid 2001 to 2002"'
+	one '.kind == "privilege" and .comm == "caps" and .uid == 2001 and .detail == "capabilities 0x2000 more"'
+	run ! jq -e 'select(.kind == "privilege" and .uid == 2001 and (.comm == "plain" or .comm == "ambient"))' "$P/events"
+}
+
 @test "UDP, ICMP and a mapped address: the flow is told once, its bytes when it is idle or over" {
 	watch --kind exec,flow,close
 	inside /usr/bin/python3 -c '
