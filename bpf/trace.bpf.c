@@ -232,7 +232,7 @@ static __always_inline void tell_tcp(struct sock *sk, struct tracked *s, __u32 k
 	f->sent = f->received = 0;
 	f->proto = 6;
 	f->flags = s ? s->flags : 0;
-	f->pad = f->pad2 = 0;
+	f->pad = f->seq = 0;
 	f->error = error;
 	addresses_of(sk, f);
 	if (s && f->local_port)
@@ -572,7 +572,7 @@ static __always_inline void fill_flow(struct zt_trace_flow *f, const struct zt_t
 	f->family = k->family;
 	f->proto = k->proto;
 	f->flags = v->flags;
-	f->pad = f->pad2 = 0;
+	f->pad = f->seq = 0;
 	f->error = 0;
 }
 
@@ -660,7 +660,7 @@ static __noinline int begin_flow(struct __sk_buff *skb, const struct seen *n)
 	return 0;
 }
 
-static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n, int out, __u32 at)
+static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n, int out, __u32 at, __u32 transport)
 {
 	struct zt_trace_packet *e = reserve(ZT_TRACE_DNS, sizeof(*e));
 	__u32 len;
@@ -669,8 +669,10 @@ static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n
 		return;
 	fill_flow(&e->flow, &n->key, &n->value);
 	e->flow.flags = out ? 0 : ZT_TRACE_INCOMING;
-	e->len = e->pad = 0;
-	len = skb->len - at; /* more than 0 */
+	e->len = 0;
+	if (n->key.proto == 6 && !bpf_skb_load_bytes(skb, transport + 4, &e->flow.seq, 4))
+		e->flow.seq = bpf_ntohl(e->flow.seq);
+	len = e->all = skb->len - at; /* more than 0 */
 	if (len > ZT_TRACE_PAYLOAD)
 		len = ZT_TRACE_PAYLOAD;
 	len = ((len - 1) & (ZT_TRACE_PAYLOAD - 1)) + 1; /* 6.1 does not see it otherwise */
@@ -731,7 +733,7 @@ static __always_inline int look(struct __sk_buff *skb, int out)
 		}
 	}
 	if (dns)
-		tell_dns(skb, &n, out, at);
+		tell_dns(skb, &n, out, at, p.at);
 	return 1;
 }
 

@@ -85,7 +85,7 @@ struct zt_trace_flow {
 	zt_u8 family, proto;		/* 4 or 6 */
 	zt_u8 flags, pad;
 	zt_u32 error; /* errno of a connection that failed */
-	zt_u32 pad2;
+	zt_u32 seq;   /* TCP, with a message of DNS */
 };
 
 /* What the first packet of a flow tells more: the local process at the other end. */
@@ -96,7 +96,7 @@ struct zt_trace_pair {
 
 struct zt_trace_packet {
 	struct zt_trace_flow flow; /* proto 17 or 6 */
-	zt_u32 len, pad;
+	zt_u32 len, all;	   /* in payload, in the packet */
 	zt_u8 payload[ZT_TRACE_PAYLOAD];
 };
 

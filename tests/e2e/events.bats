@@ -308,6 +308,36 @@ r.sendto(b"no DNS at all", who)
 	[ "$(jq -c 'select(.kind == "dns" and .detail == "not a message of DNS")' "$P/events" | wc -l)" = 2 ] || { jq -c 'select(.kind == "dns" or .kind == "flow")' "$P/events"; false; }
 }
 
+@test "DNS over TCP: a message is told once, however its sender cuts it" {
+	watch --kind exec,dns
+	inside /usr/bin/python3 -c '
+import socket, struct, time
+def message(name, flags, more=b""):
+    m = struct.pack("!6H", 7, flags, 1, 1 if more else 0, 0, 0) + b"".join(bytes([len(x)]) + x for x in name.split(b".")) + b"\0\0\1\0\1" + more
+    return struct.pack("!H", len(m)) + m
+server = socket.create_server(("127.0.0.1", 53))
+c = socket.create_connection(("127.0.0.1", 53))
+a = server.accept()[0]
+for s in (a, c):
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+questions = message(b"cut.test", 0x100) + message(b"next.test", 0x100)
+for i in range(0, len(questions), 5):
+    c.send(questions[i:i + 5])
+    time.sleep(0.002)
+answers = message(b"cut.test", 0x8180, b"\xc0\x0c\0\1\0\1\0\0\1\0\0\4" + bytes([192, 0, 2, 7])) + message(b"next.test", 0x8183)
+a.send(answers[:1])
+a.send(answers[1:])
+time.sleep(0.1)'
+	sleep 0.3
+	stop
+	for name in cut next; do
+		[ "$(jq -c "select(.query == \"$name.test\") | .direction + \" \" + (.rcode // \"\")" "$P/events" | sort | uniq -c | wc -l)" = 4 ]
+		[ "$(jq -c "select(.query == \"$name.test\")" "$P/events" | wc -l)" = 4 ]
+	done
+	[ "$(jq -r 'select(.query == "cut.test" and .rcode).answers' "$P/events" | uniq)" = 192.0.2.7 ]
+	run ! grep 'not a message' "$P/events"
+}
+
 @test "DNS over TCP: told of this network namespace, not of others; which one it was" {
 	cat >"$P/tcp53.py" <<-'PY'
 		import os, socket, sys
