@@ -521,6 +521,17 @@ os.execv(sys.argv[2].encode() + name, [name, name + b"\r"])
 	[ "$(jq -r 'select(.comm == "true") | .exe' "$P/events" | sort -u | wc -l)" = 1 ]
 }
 
+@test "who ends events --follow is told first what happened until then" {
+	watch --kind exec
+	kill -STOP "$(cat "$P/watcher")"
+	for i in 1 2 3; do inside /bin/true "last-$i"; done
+	kill -INT "$(cat "$P/watcher")"
+	kill -CONT "$(cat "$P/watcher")"
+	wait "$(cat "$P/watcher")"
+	rm "$P/watcher"
+	for i in 1 2 3; do one ".kind == \"exec\" and .args == \"/bin/true last-$i\""; done
+}
+
 @test "the columns of execsnoop, tcplife and opensnoop; mistakes are told" {
 	timeout 60 "$ZT_SEGMENT" events exec --follow --cgroup "$CG" >"$P/events" 3>&- &
 	follower=$!
