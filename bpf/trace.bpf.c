@@ -25,6 +25,7 @@
 #include "packet.bpf.h"
 
 enum { SYN_SENT = 2, SYN_RECV = 3, ESTABLISHED = 1, CLOSED = 7, LISTENING = 10 };
+enum { EEXIST = 17, SIGNAL_GROUP_EXIT = 4 };
 enum { ECANCELED = 125, SOCK_DONE_BIT = 2, LOOPBACK_INDEX = 1 /* of lo in every network namespace */ };
 
 struct tracked { /* what is known of a socket */
@@ -53,6 +54,13 @@ struct {
 	__type(key, struct zt_trace_port);
 	__type(value, __u32);
 } listened SEC(".maps"); /* ports of TCP at which somebody waited when this was loaded */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} ended SEC(".maps"); /* processes that were told to have ended */
 
 const volatile __u64 own_netns; /* cookie; 0: all network namespaces */
 
@@ -87,7 +95,7 @@ int zt_exec(__u64 *ctx)
 	struct linux_binprm *bprm = (struct linux_binprm *)ctx[2];
 	struct mm_struct *mm = t->mm;
 	struct zt_trace_exec *e;
-	__u64 len;
+	__u64 len, all;
 
 	if (!wanted(ZT_TRACE_EXEC) || !ours())
 		return 0;
@@ -95,33 +103,55 @@ int zt_exec(__u64 *ctx)
 	if (!e)
 		return 0;
 	process_of(t, &e->process);
+	rights_of(t->cred, e);
 	e->n_ancestors = ancestors(t, e);
 	e->filename[0] = 0;
 	bpf_probe_read_kernel_str(e->filename, sizeof(e->filename), bprm->filename);
-	len = mm ? mm->arg_end - mm->arg_start : 0;
+	len = all = mm ? mm->arg_end - mm->arg_start : 0;
 	if (len > ZT_TRACE_ARGS - 1)
 		len = ZT_TRACE_ARGS - 1;
 	len &= ZT_TRACE_ARGS - 1;
 	e->args_len = 0;
 	if (mm && len && !bpf_probe_read_user(e->args, len, (void *)mm->arg_start))
-		e->args_len = len;
+		e->args_len = all < ZT_TRACE_ARGS ? len : ZT_TRACE_ARGS;
 	submit(e);
 	return 0;
 }
 
+/* What wait(2) tells of the process. */
+static __always_inline __u32 status_of(struct task_struct *t)
+{
+	struct signal_struct *s = t->signal;
+	struct task_struct *leader = t->group_leader;
+
+	if (s && s->flags & SIGNAL_GROUP_EXIT)
+		return s->group_exit_code;
+	return leader ? leader->exit_code : t->exit_code;
+}
+
+/*
+ * A process has ended when its last thread ends: the first one can end before the others, and does where another one starts a program. Threads that end at
+ * the same time may both find that none is left.
+ */
 SEC("tp_btf/sched_process_exit")
 int zt_exit(__u64 *ctx)
 {
-	struct task_struct *t = (struct task_struct *)ctx[0];
+	struct task_struct *t = (struct task_struct *)ctx[0], *leader = t->group_leader;
+	struct signal_struct *s = t->signal;
 	struct zt_trace_exit *e;
+	__u64 key = leader ? leader->start_boottime : 0;
+	__u32 pid = t->tgid;
 
-	if (!wanted(ZT_TRACE_EXIT) || t->pid != t->tgid || !ours()) /* the leader's end stands for the process' */
+	if (!wanted(ZT_TRACE_EXIT) || !ours() || (s && s->live.counter > 0))
+		return 0;
+	key = key << 22 ^ pid;
+	if (bpf_map_update_elem(&ended, &key, &pid, BPF_NOEXIST) == -EEXIST)
 		return 0;
 	e = reserve(ZT_TRACE_EXIT, sizeof(*e));
 	if (!e)
 		return 0;
 	process_of(t, &e->process);
-	e->code = t->exit_code;
+	e->code = status_of(t);
 	e->pad = 0;
 	submit(e);
 	return 0;
@@ -202,7 +232,7 @@ static __always_inline void tell_tcp(struct sock *sk, struct tracked *s, __u32 k
 	f->sent = f->received = 0;
 	f->proto = 6;
 	f->flags = s ? s->flags : 0;
-	f->pad = f->pad2 = 0;
+	f->pad = f->seq = 0;
 	f->error = error;
 	addresses_of(sk, f);
 	if (s && f->local_port)
@@ -258,6 +288,8 @@ static __always_inline void change(struct sock *sk, __u32 kind, int now)
 		return;
 	}
 	s = bpf_sk_storage_get(&tracked, sk, 0, 0);
+	if (kind == ZT_TRACE_ACCEPT && s && !(s->flags & ZT_TRACE_INCOMING))
+		kind = ZT_TRACE_CONNECT; /* both sides have begun it, or it goes to itself */
 	if (kind == ZT_TRACE_ACCEPT && s) {
 		s->began = bpf_ktime_get_boot_ns();
 		s->flags = ZT_TRACE_INCOMING;
@@ -540,7 +572,7 @@ static __always_inline void fill_flow(struct zt_trace_flow *f, const struct zt_t
 	f->family = k->family;
 	f->proto = k->proto;
 	f->flags = v->flags;
-	f->pad = f->pad2 = 0;
+	f->pad = f->seq = 0;
 	f->error = 0;
 }
 
@@ -628,7 +660,7 @@ static __noinline int begin_flow(struct __sk_buff *skb, const struct seen *n)
 	return 0;
 }
 
-static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n, int out, __u32 at)
+static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n, int out, __u32 at, __u32 transport)
 {
 	struct zt_trace_packet *e = reserve(ZT_TRACE_DNS, sizeof(*e));
 	__u32 len;
@@ -637,8 +669,10 @@ static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n
 		return;
 	fill_flow(&e->flow, &n->key, &n->value);
 	e->flow.flags = out ? 0 : ZT_TRACE_INCOMING;
-	e->len = e->pad = 0;
-	len = skb->len - at; /* more than 0 */
+	e->len = 0;
+	if (n->key.proto == 6 && !bpf_skb_load_bytes(skb, transport + 4, &e->flow.seq, 4))
+		e->flow.seq = bpf_ntohl(e->flow.seq);
+	len = e->all = skb->len - at; /* more than 0 */
 	if (len > ZT_TRACE_PAYLOAD)
 		len = ZT_TRACE_PAYLOAD;
 	len = ((len - 1) & (ZT_TRACE_PAYLOAD - 1)) + 1; /* 6.1 does not see it otherwise */
@@ -699,7 +733,7 @@ static __always_inline int look(struct __sk_buff *skb, int out)
 		}
 	}
 	if (dns)
-		tell_dns(skb, &n, out, at);
+		tell_dns(skb, &n, out, at, p.at);
 	return 1;
 }
 

@@ -100,6 +100,23 @@ static __always_inline void process_of(struct task_struct *t, struct zt_trace_pr
 	bpf_probe_read_kernel(p->comm, sizeof(p->comm), leader ? leader->comm : t->comm);
 }
 
+/* What a user has by the program and not by himself, who has none (as the kernel decides whether a program is to mistrust its environment). In a user
+ * namespace of his own he has all, and they count nothing here. */
+static __always_inline void rights_of(const struct cred *cred, struct zt_trace_exec *e)
+{
+	const struct user_namespace *ns = cred ? cred->user_ns : 0;
+	__u64 permitted = 0, ambient = 0;
+
+	e->gained = 0;
+	e->real_gid = cred ? cred->gid.val : 0;
+	e->pad = 0;
+	if (!ns || ns->level || !e->process.uid || !e->process.euid)
+		return;
+	bpf_core_read(&permitted, sizeof(permitted), &cred->cap_permitted);
+	bpf_core_read(&ambient, sizeof(ambient), &cred->cap_ambient);
+	e->gained = permitted & ~ambient;
+}
+
 /* Is the current process one that is told of? */
 static __always_inline int ours(void)
 {

@@ -8,7 +8,7 @@
  */
 #include "abi.h" /* the types of fixed width */
 
-#define ZT_TRACE_LAYOUT 4
+#define ZT_TRACE_LAYOUT 5
 
 enum zt_trace_kind {
 	ZT_TRACE_EXEC = 1, /* zt_trace_exec */
@@ -54,7 +54,9 @@ struct zt_trace_head {
 struct zt_trace_exec {
 	struct zt_trace_head head;
 	struct zt_trace_process process;
-	zt_u32 args_len, n_ancestors;
+	zt_u64 gained; /* capabilities that the program file gave */
+	zt_u32 real_gid, pad;
+	zt_u32 args_len, n_ancestors; /* args_len: ZT_TRACE_ARGS: there are more than fit */
 	struct zt_trace_ancestor {
 		zt_u64 start;
 		zt_u32 pid, pad;
@@ -83,7 +85,7 @@ struct zt_trace_flow {
 	zt_u8 family, proto;		/* 4 or 6 */
 	zt_u8 flags, pad;
 	zt_u32 error; /* errno of a connection that failed */
-	zt_u32 pad2;
+	zt_u32 seq;   /* TCP, with a message of DNS */
 };
 
 /* What the first packet of a flow tells more: the local process at the other end. */
@@ -94,7 +96,7 @@ struct zt_trace_pair {
 
 struct zt_trace_packet {
 	struct zt_trace_flow flow; /* proto 17 or 6 */
-	zt_u32 len, pad;
+	zt_u32 len, all;	   /* in payload, in the packet */
 	zt_u8 payload[ZT_TRACE_PAYLOAD];
 };
 
@@ -163,7 +165,7 @@ struct zt_trace_count {
 
 _Static_assert(sizeof(struct zt_trace_process) == 72, "layout");
 _Static_assert(sizeof(struct zt_trace_head) == 16, "the process of every record follows it");
-_Static_assert(sizeof(struct zt_trace_exec) == 16 + 72 + 8 + 256 + 256 + 512, "layout");
+_Static_assert(sizeof(struct zt_trace_exec) == 16 + 72 + 16 + 8 + 256 + 256 + 512, "layout");
 _Static_assert(sizeof(struct zt_trace_flow) == 16 + 72 + 40 + 32 + 16, "layout");
 _Static_assert(sizeof(struct zt_trace_call) == 16 + 2 * 72 + 16 + 56, "layout");
 _Static_assert(sizeof(struct zt_trace_open) == 16 + 72 + 16 + 256, "layout");

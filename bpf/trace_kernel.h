@@ -53,10 +53,14 @@ struct mm_struct {
 typedef struct {
 	__u64 val;
 } kernel_cap_t; /* before 6.3 two numbers: the same bits */
+struct user_namespace {
+	int level; /* 0: the first one */
+};
 struct cred {
-	kernel_cap_t cap_effective;
+	kernel_cap_t cap_permitted, cap_effective, cap_ambient;
 	kuid_t uid, euid, suid, fsuid;
-	kgid_t fsgid;
+	kgid_t gid, fsgid;
+	struct user_namespace *user_ns;
 };
 struct kernfs_node {
 	__u64 id;
@@ -77,8 +81,17 @@ struct net {
 struct nsproxy {
 	struct net *net_ns;
 };
+typedef struct {
+	int counter;
+} atomic_t;
+struct signal_struct {
+	atomic_t live; /* threads that have not begun to end */
+	unsigned int flags;
+	int group_exit_code;
+};
 struct task_struct {
 	struct nsproxy *nsproxy;
+	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
 	struct files_struct *files;

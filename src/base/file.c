@@ -228,7 +228,7 @@ void zt_sha256_hex(const void *data, size_t len, char out[static 65])
 	(void)sodium_bin2hex(out, 65, digest, sizeof(digest));
 }
 
-int zt_sha256_fd_hex(int fd, uint64_t max, char out[static 65])
+int zt_sha256_fd_hex(int fd, uint64_t max, zt_usec until, char out[static 65])
 {
 	unsigned char digest[crypto_hash_sha256_BYTES], chunk[65536];
 	crypto_hash_sha256_state state;
@@ -244,6 +244,8 @@ int zt_sha256_fd_hex(int fd, uint64_t max, char out[static 65])
 		total += (uint64_t)n;
 		if (total > max)
 			return -EFBIG;
+		if (until && zt_now_monotonic() > until)
+			return -ETIME;
 		(void)crypto_hash_sha256_update(&state, chunk, (size_t)n);
 	}
 	(void)crypto_hash_sha256_final(&state, digest);

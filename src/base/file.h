@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include "base/macros.h"
+#include "base/time.h"
 
 /* Reads a whole regular file (or "-" = standard input), at most max bytes: -EFBIG beyond.
  * The buffer is NUL-terminated after len bytes; caller frees. */
@@ -23,5 +24,6 @@ int zt_lock_acquire(const char *path, uint64_t wait_usec, int *ret_fd);
 
 /* SHA-256 (libsodium) as 64 lower-case hex digits + NUL. */
 void zt_sha256_hex(const void *data, size_t len, char out[static 65]);
-/* The same of what is left to read in fd, without holding it in memory; -EFBIG beyond max bytes. */
-int zt_sha256_fd_hex(int fd, uint64_t max, char out[static 65]);
+/* The same of what is left to read in fd, without holding it in memory; -EFBIG beyond max bytes; -ETIME after this moment of the monotonic
+ * clock, 0: whenever it is done. */
+int zt_sha256_fd_hex(int fd, uint64_t max, zt_usec until, char out[static 65]);

@@ -143,6 +143,8 @@ static int follow(struct zt_sources *s, struct wanted *w)
 		if (r >= 0 && poll(fds, 2, zt_sources_wait(s)) < 0 && errno != EINTR)
 			r = -errno;
 	}
+	if (r >= 0 && !w->broken) /* what happened until the signal came */
+		r = zt_sources_read(s, on_activity, w);
 	return w->broken ? 0 : r;
 }
 

@@ -120,27 +120,35 @@ static size_t plain(const char *s, size_t len)
 	return n;
 }
 
+/* What does not fit is cut, and that shows: what is in front can be chosen so that the rest does not fit. */
 void zt_activity_text_(struct zt_activity *a, enum zt_field f, const char *s, size_t len)
 {
+	static const char more[] = "...";
 	char *out = (char *)a + fields[f].offset;
-	size_t room = fields[f].size - 1, used = 0;
+	size_t room = fields[f].size - 1, used = 0, fits, i;
 
 	if (fields[f].type != ZT_TYPE_TEXT || !s)
 		return;
 	len = strnlen(s, len);
-	used = plain(s, ZT_MIN(len, room));
+	used = i = plain(s, ZT_MIN(len, room));
+	fits = ZT_MIN(used, room - strlen(more)); /* with the sign behind it */
 	memcpy(out, s, used);
-	for (size_t i = used; i < len;) {
+	while (i < len) {
 		size_t n = printable((const unsigned char *)s + i, len - i), want = n ? n : 4;
 
-		if (used + want > room)
+		if (used + want > room) {
+			memcpy(out + fits, more, strlen(more));
+			used = fits + strlen(more);
 			break;
+		}
 		if (n)
 			memcpy(out + used, s + i, n);
 		else
 			(void)snprintf(out + used, 5, "\\x%02x", (unsigned char)s[i]);
 		used += want;
 		i += n ? n : 1;
+		if (used <= room - strlen(more))
+			fits = used;
 	}
 	out[used] = '\0';
 	if (used)

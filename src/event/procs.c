@@ -14,7 +14,10 @@
 #include "trace_abi.h"
 
 enum { PROCESSES = 65536, PROGRAMS = 4096, GROUPS = 4096, USERS = 1024, NAMES = 16384, DEPTH = 16, CHAINS = 256 };
+#define THREADS 64	  /* of a process that are asked what it runs */
 #define TICK_NS 10000000u /* USER_HZ is 100 on all that we run on */
+#define DIGESTING (2 * ZT_USEC_PER_SEC)
+#define DIGEST_MOST ZT_USEC_PER_SEC /* for one: 256 MiB */
 #define USER_AGE (60 * ZT_USEC_PER_SEC)
 #define NAME_MIN (60 * ZT_USEC_PER_SEC)
 #define LOOK_EVERY (ZT_USEC_PER_SEC / 10)
@@ -34,6 +37,7 @@ struct process {
 struct program {
 	char *path, digest[65];
 	bool digested; /* it was tried */
+	dev_t device;  /* as stat() has it, which is not always what the kernel calls it */
 	struct timespec ctime;
 	zt_usec looked; /* that it is still what it was */
 };
@@ -63,7 +67,9 @@ struct zt_procs {
 	struct zt_procs_options o;
 	struct zt_lru *processes, *pids, *programs, *groups, *users,
 		*names; /* pids: the start of the last that had it */
-	uint64_t names_changed;
+	uint64_t names_changed, no_digest;
+	zt_usec digesting,
+		digested; /* time that went into them, less a tenth of what has passed since; when that was */
 	struct chain chains[CHAINS]; /* by pid */
 };
 
@@ -101,10 +107,45 @@ void zt_procs_free(struct zt_procs *p)
 }
 
 /* ---- programs ---- */
-/* Does path name the very file that runs? */
-static bool is_file(const char *path, const struct program_key *k, struct stat *ret)
+static bool is_inode(const char *path, const struct program_key *k, struct stat *ret)
 {
 	return stat(path, ret) == 0 && ret->st_ino == k->ino;
+}
+
+/* Does path name the very file that runs? The number of its inode anybody can have, on a file system of his own. */
+static bool is_file(const char *path, const struct program_key *k, struct stat *ret)
+{
+	return is_inode(path, k, ret) &&
+	       (k->dev == ((uint64_t)major(ret->st_dev) << 20 | minor(ret->st_dev)) || zt_exe_is(path, k->dev, k->ino));
+}
+
+static bool is_unchanged(const struct program *g, const struct program_key *k)
+{
+	struct stat st;
+
+	return is_inode(g->path, k, &st) && st.st_dev == g->device &&
+	       !memcmp(&st.st_ctim, &g->ctime, sizeof(st.st_ctim));
+}
+
+/* Of a process whose first thread has ended only the others tell it. */
+static ssize_t read_link(uint32_t pid, char link[static 64], char *text, size_t size)
+{
+	int len = snprintf(link, 64, "/proc/%u/exe", pid);
+	ssize_t n = readlink(link, text, size);
+	const struct dirent *de;
+	DIR *dir = NULL;
+
+	if (n < 0 && errno == ENOENT) {
+		(void)snprintf(link + len - 3, 64 - (size_t)len, "task");
+		dir = opendir(link);
+	}
+	for (int i = 0; dir && n < 0 && i < THREADS && (de = readdir(dir)); i++) {
+		(void)snprintf(link, 64, "/proc/%u/task/%.10s/exe", pid, de->d_name);
+		n = readlink(link, text, size);
+	}
+	if (dir)
+		(void)closedir(dir); /* only read */
+	return n;
 }
 
 static char *program_path(uint32_t pid, const struct program_key *k, const char *filename, struct stat *st)
@@ -112,9 +153,8 @@ static char *program_path(uint32_t pid, const struct program_key *k, const char 
 	char link[64], text[1024];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/%u/exe", pid);
-	n = readlink(link, text, sizeof(text) - 1);
-	if (n > 0 && is_file(link, k, st)) {
+	n = read_link(pid, link, text, sizeof(text) - 1);
+	if (n > 0 && is_inode(link, k, st)) {
 		text[n] = '\0';
 		return zt_strdup(text);
 	}
@@ -122,15 +162,41 @@ static char *program_path(uint32_t pid, const struct program_key *k, const char 
 	return filename && filename[0] == '/' && is_file(filename, k, st) ? realpath(filename, NULL) : NULL;
 }
 
-static const char *program_digest(struct zt_procs *p, const struct program_key *k, struct program *g)
+/* A user can start large files, each for the first time, as often as he likes: no more than a tenth of the time goes into reading them. */
+static zt_usec time_for_digest(struct zt_procs *p)
 {
-	struct zt_exe_seen seen;
+	zt_usec now = zt_now_monotonic();
 
-	if (g->digested)
+	p->digesting -= ZT_MIN(p->digesting, (now - p->digested) / 10);
+	p->digested = now;
+	return p->digesting < DIGESTING ? ZT_MIN((zt_usec)DIGEST_MOST, DIGESTING - p->digesting) : 0;
+}
+
+/* By the process, whose path may be one of another mount namespace; by its path where it has ended. */
+static int digest_file(uint32_t pid, const struct program_key *k, zt_usec most, struct program *g)
+{
+	char link[64], mountinfo[64];
+	int r;
+
+	(void)snprintf(link, sizeof(link), "/proc/%u/exe", pid);
+	(void)snprintf(mountinfo, sizeof(mountinfo), "/proc/%u/mountinfo", pid);
+	r = zt_exe_digest(link, mountinfo, k->dev, k->ino, most, g->digest);
+	return !r || r == -ETIME ? r : zt_exe_digest(g->path, NULL, k->dev, k->ino, most, g->digest);
+}
+
+static const char *program_digest(struct zt_procs *p, uint32_t pid, const struct program_key *k, struct program *g)
+{
+	zt_usec most, began;
+	int r;
+
+	if (g->digested || !p->o.digests)
 		return g->digest;
-	g->digested = true;
-	if (p->o.digests && zt_exe_lookup(NULL, g->path, true, &seen) == 0 && seen.ino == k->ino)
-		memcpy(g->digest, seen.digest, sizeof(g->digest));
+	most = time_for_digest(p);
+	began = zt_now_monotonic();
+	r = digest_file(pid, k, most, g);
+	p->digesting += zt_now_monotonic() - began;
+	g->digested = r != -ETIME || most == DIGEST_MOST; /* else with the next that it does */
+	p->no_digest += r == -ETIME;
 	return g->digest;
 }
 
@@ -145,8 +211,9 @@ static struct program *program_of(struct zt_procs *p, const struct zt_trace_proc
 
 	if (g && !filename && now - g->looked < LOOK_EVERY)
 		return g;
-	if (g && is_file(g->path, &k, &st) && !memcmp(&st.st_ctim, &g->ctime, sizeof(st.st_ctim))) {
+	if (g && is_unchanged(g, &k)) {
 		g->looked = now;
+		g->digested = g->digested && (*g->digest || !filename); /* this process may show it */
 		return g;
 	}
 	if (t->exe_ino) {
@@ -156,7 +223,7 @@ static struct program *program_of(struct zt_procs *p, const struct zt_trace_proc
 			return g; /* ended, or its file is gone: what it was called when it was seen */
 		g = zt_lru_put(p->programs, &k);
 		free(g->path);
-		*g = (struct program){.path = path, .ctime = st.st_ctim, .looked = now};
+		*g = (struct program){.path = path, .device = st.st_dev, .ctime = st.st_ctim, .looked = now};
 	}
 	return g;
 }
@@ -457,7 +524,7 @@ static void fill(struct zt_procs *p, const struct zt_trace_process *t, const cha
 	zt_activity_text(a, comm, (const char *)t->comm, sizeof(t->comm));
 	if (g) {
 		zt_activity_text(a, exe, g->path, 1024);
-		zt_activity_text(a, digest, program_digest(p, &program, g), 64);
+		zt_activity_text(a, digest, program_digest(p, t->pid, &program, g), 64);
 	}
 	fill_group(p, t->cgroup, &own_group, a);
 	remember(p, &own, &parent, t);
@@ -473,13 +540,15 @@ void zt_procs_fill(struct zt_procs *p, const struct zt_trace_process *t, struct 
 /* Arguments end in NUL each; a blank stands between them. */
 static void fill_arguments(const struct zt_trace_exec *e, struct zt_activity *a)
 {
-	char text[ZT_TRACE_ARGS];
-	size_t n = ZT_MIN(e->args_len, (uint32_t)ZT_TRACE_ARGS);
+	char text[ZT_TRACE_ARGS + 1];
+	size_t n = ZT_MIN(e->args_len, (uint32_t)ZT_TRACE_ARGS - 1);
 
 	while (n && !e->args[n - 1])
 		n--;
 	for (size_t i = 0; i < n; i++)
 		text[i] = e->args[i] ? (char)e->args[i] : ' ';
+	if (e->args_len >= ZT_TRACE_ARGS)
+		text[n++] = ' '; /* one too many: it is marked as cut */
 	zt_activity_text(a, args, text, n);
 }
 
@@ -612,7 +681,7 @@ void zt_procs_peer(struct zt_procs *p, const struct zt_process_id *peer, struct 
 	if (g)
 		zt_activity_text(a, peer_exe, g->path, 1024);
 	if (g)
-		zt_activity_text(a, peer_digest, program_digest(p, &program, g), 64);
+		zt_activity_text(a, peer_digest, program_digest(p, (uint32_t)peer->pid, &program, g), 64);
 	fill_group(p, v->cgroup, &peer_group, a);
 }
 
@@ -711,6 +780,11 @@ size_t zt_procs_limits(const struct zt_procs *p, struct zt_limit *ret, size_t ma
 		 .used = zt_lru_count(p->programs),
 		 .max = PROGRAMS,
 		 .evicted = zt_lru_evicted(p->programs)},
+		{.name = "digests",
+		 .unit = "ms",
+		 .used = p->digesting / 1000,
+		 .max = DIGESTING / 1000,
+		 .evicted = p->no_digest},
 		{.name = "control groups",
 		 .used = zt_lru_count(p->groups),
 		 .max = GROUPS,

@@ -11,6 +11,7 @@
 #include "base/ring.h"
 #include "event/calls.h"
 #include "event/dns.h"
+#include "event/dnsstream.h"
 #include "event/ends.h"
 #include "event/tracekinds.h"
 #include "event/tries.h"
@@ -43,6 +44,7 @@ struct zt_trace {
 	struct zt_ring places; /* of reader and writer in the ring */
 	uint64_t ring_peak;
 	struct zt_dns dns;
+	struct zt_dns_streams *streams;
 	struct held {
 		struct zt_activity a;
 		struct zt_trace_process target;
@@ -130,24 +132,6 @@ static void fill_pair(struct zt_trace *t, const struct zt_trace_pair *p, struct 
 	zt_procs_fill_peer(t->procs, &p->peer, a);
 }
 
-static void fill_end(const struct zt_trace_flow *f, uint64_t end_ns, struct zt_activity *a)
-{
-	zt_activity_set(a, bytes_sent, f->sent);
-	zt_activity_set(a, bytes_received, f->received);
-	if (f->began && end_ns >= f->began)
-		zt_activity_set(a, duration, (end_ns - f->began) / 1000);
-}
-
-static void fill_exit(const struct zt_trace_exit *e, struct zt_activity *a)
-{
-	if (e->code & 0x7f)
-		zt_activity_set(a, signal, e->code & 0x7f);
-	else
-		zt_activity_set(a, exit_code, e->code >> 8 & 0xff);
-	if (e->head.time >= e->process.start)
-		zt_activity_set(a, duration, (e->head.time - e->process.start) / 1000);
-}
-
 static void fill_call(struct zt_trace *t, const struct zt_trace_call *e, struct zt_activity *a)
 {
 	zt_procs_fill(t->procs, &e->process, a);
@@ -166,13 +150,14 @@ static bool hold_back(struct zt_trace *t, const struct zt_trace_call *e, const s
 }
 
 /* A packet that is none of DNS on port 53 is told without what it says. */
-static void fill_dns(struct zt_trace *t, const struct zt_trace_packet *e, struct zt_activity *a)
+static void fill_dns(struct zt_trace *t, const struct zt_trace_packet *e, const uint8_t *p, size_t len,
+		     struct zt_activity *a)
 {
 	ZT_STRBUF struct zt_strbuf answers = {0};
 	struct zt_dns *d = &t->dns;
 	char b[64];
 
-	if (zt_dns_parse(e->payload, ZT_MIN(e->len, (uint32_t)ZT_TRACE_PAYLOAD), e->flow.proto == 6, d) < 0) {
+	if (zt_dns_parse(p, len, e->flow.proto == 6, d) < 0) {
 		zt_activity_text(a, detail, "not a message of DNS", 32);
 		return;
 	}
@@ -203,6 +188,40 @@ static void hand_over(struct zt_trace *t, struct zt_activity *a)
 		t->stopped = t->got(t->arg, a);
 }
 
+struct dns_packet {
+	struct zt_trace *t;
+	const struct zt_trace_packet *e;
+};
+
+static void tell_dns(void *arg, const uint8_t *p, size_t len)
+{
+	const struct dns_packet *x = arg;
+	struct zt_activity a;
+
+	zt_activity_init(&a, ZT_ACTIVITY_DNS, x->t->boot + x->e->flow.head.time / 1000);
+	fill_flow(x->t, &x->e->flow, &a);
+	fill_dns(x->t, x->e, p, len, &a);
+	hand_over(x->t, &a);
+}
+
+/* A packet of TCP has any number of messages and parts of them. */
+static void tell_dns_packet(struct zt_trace *t, const struct zt_trace_packet *e)
+{
+	struct dns_packet x = {t, e};
+	struct zt_dns_piece p = {.socket = e->flow.cookie,
+				 .out = !(e->flow.flags & ZT_TRACE_INCOMING),
+				 .seq = e->flow.seq,
+				 .data = e->payload,
+				 .len = ZT_MIN(e->len, (uint32_t)ZT_TRACE_PAYLOAD),
+				 .all = ZT_MAX(e->all, e->len)};
+
+	if (e->flow.proto == 6)
+		zt_dns_streams_add(t->streams, p, tell_dns, &x);
+	else
+		tell_dns(&x, p.data, p.len);
+	t->told++;
+}
+
 /* pid 0: all. */
 static void let_go(struct zt_trace *t, uint32_t pid)
 {
@@ -222,13 +241,18 @@ static void let_go(struct zt_trace *t, uint32_t pid)
 }
 
 /* A program that runs with other rights than those of who started it. */
-static void tell_privilege(struct zt_trace *t, const struct zt_activity *exec)
+static void tell_privilege(struct zt_trace *t, const struct zt_trace_exec *e, const struct zt_activity *exec)
 {
+	struct zt_trace_process before = e->process;
 	struct zt_activity a = *exec;
 
-	if (!zt_activity_has(exec, ZT_FIELD_euid) || !(t->kinds >> ZT_ACTIVITY_PRIVILEGE & 1))
+	before.euid = before.uid;
+	before.gid = e->real_gid;
+	if ((e->process.euid == before.euid && e->process.gid == before.gid && !e->gained) ||
+	    !(t->kinds >> ZT_ACTIVITY_PRIVILEGE & 1))
 		return;
 	zt_activity_set(&a, kind, ZT_ACTIVITY_PRIVILEGE);
+	zt_calls_rights(&before, &e->process, e->gained, &a);
 	hand_over(t, &a);
 }
 
@@ -287,14 +311,14 @@ static int on_record(void *arg, void *data, size_t len)
 	switch ((enum zt_trace_kind)h->kind) {
 	case ZT_TRACE_EXEC:
 		zt_procs_exec(t->procs, data, &a);
-		tell_privilege(t, &a);
+		tell_privilege(t, data, &a);
 		break;
 	case ZT_TRACE_EXIT:
 		zt_procs_fill(t->procs, &((struct zt_trace_exit *)data)->process, &a);
-		fill_exit(data, &a);
+		zt_trace_fill_exit(data, &a);
 		break;
 	case ZT_TRACE_CLOSE:
-		fill_end(data, h->time, &a);
+		zt_trace_fill_end(data, h->time, &a);
 		fill_flow(t, data, &a);
 		break;
 	case ZT_TRACE_CONNECT:
@@ -311,9 +335,8 @@ static int on_record(void *arg, void *data, size_t len)
 		fill_pair(t, data, &a);
 		break;
 	case ZT_TRACE_DNS:
-		fill_flow(t, data, &a);
-		fill_dns(t, data, &a);
-		break;
+		tell_dns_packet(t, data);
+		return 0;
 	case ZT_TRACE_MODULE:
 	case ZT_TRACE_PTRACE:
 	case ZT_TRACE_RIGHTS:
@@ -406,7 +429,7 @@ static void tell_end(struct zt_trace *t, const struct zt_trace_flow_key *k, cons
 	memcpy(f.local, v->local, sizeof(f.local));
 	memcpy(f.remote, k->remote, sizeof(f.remote));
 	zt_activity_init(&a, ZT_ACTIVITY_CLOSE, t->boot + v->last / 1000);
-	fill_end(&f, v->last, &a);
+	zt_trace_fill_end(&f, v->last, &a);
 	fill_flow(t, &f, &a);
 	hand_over(t, &a);
 }
@@ -560,7 +583,7 @@ size_t zt_trace_limits(const struct zt_trace *t, struct zt_limit *ret, size_t ma
 	struct zt_trace_flow_key k, *last = NULL;
 	uint64_t flows = 0, told, lost[ZT_ACTIVITY_KINDS], all = 0;
 
-	if (max < 2)
+	if (max < 3)
 		return 0;
 	zt_trace_losses(t, &told, lost);
 	for (size_t i = 0; i < ZT_ACTIVITY_KINDS; i++)
@@ -576,7 +599,9 @@ size_t zt_trace_limits(const struct zt_trace *t, struct zt_limit *ret, size_t ma
 				   .peak = t->ring_peak,
 				   .max = bpf_map__max_entries(t->obj->maps.trace),
 				   .evicted = all};
-	return 2 + zt_ends_limits(t->ends, ret + 2, max - 2);
+	ret[2] = (struct zt_limit){.name = "connections of DNS", .max = ZT_DNS_STREAMS};
+	ret[2].used = zt_dns_streams_count(t->streams, &ret[2].evicted);
+	return 3 + zt_ends_limits(t->ends, ret + 3, max - 3);
 }
 
 /* ---- begin and end ---- */
@@ -592,6 +617,7 @@ void zt_trace_close(struct zt_trace *t)
 	zt_tries_close(t->tries);
 	trace_bpf__destroy(t->obj);
 	zt_ends_free(t->ends);
+	zt_dns_streams_free(t->streams);
 	free(t);
 }
 
@@ -736,7 +762,7 @@ int zt_trace_open(const struct zt_trace_options *o, struct zt_procs *procs, stru
 	t->flows = true;
 	t->here = zt_netns_cookie();
 	t->initial = zt_netns_is_initial() ? t->here : 0;
-	r = zt_ends_new(&t->ends);
+	r = zt_ends_new(&t->ends) ?: zt_dns_streams_new(&t->streams);
 	if (r < 0)
 		return r;
 	r = open_object(t);

@@ -45,3 +45,22 @@ uint32_t zt_trace_records(uint32_t kinds)
 		r |= 1u << ZT_TRACE_FLOW; /* so that it is known whether there are any to be swept */
 	return r;
 }
+
+/* ---- what some of them say ---- */
+void zt_trace_fill_end(const struct zt_trace_flow *f, uint64_t end_ns, struct zt_activity *a)
+{
+	zt_activity_set(a, bytes_sent, f->sent);
+	zt_activity_set(a, bytes_received, f->received);
+	if (f->began && end_ns >= f->began)
+		zt_activity_set(a, duration, (end_ns - f->began) / 1000);
+}
+
+void zt_trace_fill_exit(const struct zt_trace_exit *e, struct zt_activity *a)
+{
+	if (e->code & 0x7f)
+		zt_activity_set(a, signal, e->code & 0x7f);
+	else
+		zt_activity_set(a, exit_code, e->code >> 8 & 0xff);
+	if (e->head.time >= e->process.start)
+		zt_activity_set(a, duration, (e->head.time - e->process.start) / 1000);
+}

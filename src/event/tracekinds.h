@@ -13,3 +13,9 @@
 
 enum zt_activity_kind zt_trace_kind(uint32_t record); /* of enum zt_trace_kind: what it tells */
 uint32_t zt_trace_records(uint32_t kinds); /* 1 << enum zt_trace_kind: what is needed to tell of these kinds */
+
+struct zt_trace_flow;
+struct zt_trace_exit;
+/* Bytes and duration of a flow that ended at this time. */
+void zt_trace_fill_end(const struct zt_trace_flow *f, uint64_t end_ns, struct zt_activity *a);
+void zt_trace_fill_exit(const struct zt_trace_exit *e, struct zt_activity *a);

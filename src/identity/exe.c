@@ -16,6 +16,7 @@
 #define EXE_MAX ((uint64_t)4 << 30)
 #define HEAD_SIZE 256 /* what the kernel reads of a program to tell its format (BINPRM_BUF_SIZE) */
 #define TRIES 3
+#define DIGEST_BYTES_PER_USEC 256
 #define SETTLE_NSEC (20 * 1000 * 1000) /* time stamps of files move on by clock ticks, at most 10 ms apart */
 
 static bool mount_device(const char *mountinfo, uint64_t mnt_id, uint64_t *ret)
@@ -176,7 +177,7 @@ static void settle(const struct zt_exe_seen *seen)
 }
 
 /* Every write and every change of a name, mode or owner moves ctime. */
-static int digest_still(int fd, struct zt_exe_seen *seen)
+static int digest_still(int fd, zt_usec until, struct zt_exe_seen *seen)
 {
 	for (unsigned i = 0; i < TRIES; i++) {
 		struct zt_exe_seen after = {0};
@@ -187,7 +188,7 @@ static int digest_still(int fd, struct zt_exe_seen *seen)
 		settle(seen);
 		if (lseek(fd, 0, SEEK_SET) < 0)
 			return -errno;
-		r = zt_sha256_fd_hex(fd, EXE_MAX, seen->digest);
+		r = zt_sha256_fd_hex(fd, EXE_MAX, until, seen->digest);
 		if (!r)
 			r = zt_fd_identity(fd, NULL, &after, NULL);
 		if (r < 0)
@@ -210,11 +211,44 @@ int zt_exe_lookup(const char *root, const char *path, bool want_digest, struct z
 	if (r == -ENOEXEC)
 		memcpy(ret->interpreter, seen.interpreter, sizeof(ret->interpreter));
 	if (!r)
-		r = want_digest ? digest_still(fd, &seen) : zt_fd_identity(fd, NULL, &seen, NULL);
+		r = want_digest ? digest_still(fd, 0, &seen) : zt_fd_identity(fd, NULL, &seen, NULL);
 	if (r < 0)
 		return r;
 	*ret = seen;
 	return 0;
+}
+
+bool zt_exe_is(const char *path, uint64_t dev, uint64_t ino)
+{
+	struct zt_exe_seen seen;
+	ZT_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+
+	return fd >= 0 && zt_fd_identity(fd, NULL, &seen, NULL) == 0 && seen.dev == dev && seen.ino == ino;
+}
+
+int zt_exe_digest(const char *path, const char *mountinfo, uint64_t dev, uint64_t ino, zt_usec most,
+		  char ret[static 65])
+{
+	struct zt_exe_seen seen = {0};
+	int opened = open_program(NULL, path), r;
+	ZT_CLOSE int fd = opened < 0 ? -1 : opened;
+	struct stat st;
+
+	if (opened < 0)
+		return opened;
+	r = zt_fd_identity(fd, mountinfo, &seen, NULL);
+	if (r < 0)
+		return r;
+	if (seen.dev != dev || seen.ino != ino)
+		return -ESTALE;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uint64_t)st.st_size / DIGEST_BYTES_PER_USEC > most)
+		return -ETIME;
+	r = digest_still(fd, zt_now_monotonic() + 2 * most, &seen);
+	if (!r)
+		memcpy(ret, seen.digest, sizeof(seen.digest));
+	return r;
 }
 
 /* ---- packages ---- */

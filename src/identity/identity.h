@@ -9,6 +9,7 @@
 
 #include "base/macros.h"
 #include "base/strbuf.h"
+#include "base/time.h"
 
 /* 0, -ENOENT (no such name), or -errno of the database. */
 int zt_user_lookup(const char *name, uint32_t *ret_uid);
@@ -67,6 +68,12 @@ struct zt_exe_seen {
  * cannot be told from others of the interpreter), -EBUSY (written to meanwhile), -EFBIG, -errno. digest may be skipped (faster); of a file
  * that was written to in the last 20 ms it takes as long. */
 int zt_exe_lookup(const char *root, const char *path, bool want_digest, struct zt_exe_seen *ret);
+/* Is the file at path, as this process sees it, the one that the kernel calls so? */
+bool zt_exe_is(const char *path, uint64_t dev, uint64_t ino);
+/* Its SHA-256, for whoever must not wait for a file that anybody can make as large as he likes: -ETIME where `most` does not suffice, at
+ * 256 MiB a second (a slow disk has twice the time); -ESTALE: another file. mountinfo: where its mount is found if not among our own; or NULL. */
+int zt_exe_digest(const char *path, const char *mountinfo, uint64_t dev, uint64_t ino, zt_usec most,
+		  char ret[static 65]);
 /* The Debian package that owns path and when it was last upgraded ("redis-server", RFC 3339), from dpkg's files; -ENOENT. For `why`. */
 int zt_exe_package(const char *path, char **ret_package, char **ret_upgraded);
 

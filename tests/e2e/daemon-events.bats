@@ -272,6 +272,21 @@ limit() { status_is '.limits | map(select(.name == "'"$1"'")) | length == 1 and 
 	for name in 'listening ports' 'open flows' names answers 'journal queue' 'watched names' 'who changed rules'; do limit "$name" '.used >= 0'; done
 }
 
+@test "programs as large as anybody likes hold up nothing: they have no digest, and that is counted" {
+	zt apply "$LIVE" >/dev/null
+	daemon_start --cgroup "$CG"
+	for i in 1 2 3; do
+		cp /usr/bin/true "$P/large$i"
+		truncate -s 3900M "$P/large$i"
+		as 2001 "$P/large$i"
+	done
+	in_seconds 3 ask ping
+	within ".kind == \"exec\" and .exe == \"$P/large3\" and .digest == null"
+	within '.kind == "exec" and .exe == "/usr/bin/setpriv" and .digest != null and (.args | contains("large3"))'
+	limit digests '.lost >= 3'
+	rm "$P"/large?
+}
+
 # opened FILE: an event says that it was
 opened() {
 	cat "$1" >/dev/null

@@ -65,6 +65,7 @@ one() {
 @test "a program: its file, digest, arguments, user, control group and the tree above it" {
 	watch
 	inside setpriv --reuid=65534 --regid=65534 --clear-groups /usr/bin/env -i A=b /usr/bin/printf '%s' "one two" >/dev/null
+	inside /usr/bin/env "$(printf 'A=%0600d' 0)" /usr/bin/uname -a >/dev/null
 	inside sh -c 'exit 7' || true
 	# shellcheck disable=SC2016 # expanded by the inner shell
 	inside sh -c 'kill -9 $$' || true
@@ -72,8 +73,69 @@ one() {
 	one '.kind == "exec" and .exe == "/usr/bin/printf" and .uid == 65534 and .user == "nobody" and .args == "/usr/bin/printf %s one two"
 		and .cgroup == env.CG and (.parents | test("\\[1\\]$"))'
 	[ "$(jq -r 'select(.exe == "/usr/bin/printf" and .kind == "exec").digest' "$P/events")" = "$(sha256sum /usr/bin/printf | cut -d' ' -f1)" ]
+	# What is left out shows: an attacker can put his arguments behind as many others as he likes.
+	one '.kind == "exec" and .comm == "env" and (.args | test("^/usr/bin/env A=0{493}[.]{3}$"))'
+	one '.kind == "exec" and .comm == "uname" and .args == "/usr/bin/uname -a"'
 	one '.kind == "exit" and .exit_code == 7 and .comm == "sh"'
 	one '.kind == "exit" and .signal == 9 and .comm == "sh"'
+}
+
+@test "a program of another mount namespace with the path and the inode number of an honest one has not its digest" {
+	mkdir -p "$P/disk"
+	mount -t tmpfs none "$P/disk"
+	cp /usr/bin/printf "$P/disk/tool"
+	watch
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	run inside unshare -m --propagation private sh -c 'before=$(stat -c %i "$1/tool") && mount -t tmpfs none "$1" && cp /usr/bin/sleep "$1/tool" &&
+		[ "$before" = "$(stat -c %i "$1/tool")" ] && "$1/tool" 1 && cp /usr/bin/true "$1/more" && mv "$1/more" "$1/tool" && "$1/tool"' sh "$P/disk"
+	umount "$P/disk"
+	stop
+	[ "$status" = 0 ]
+	[ "$(jq -r "select(.kind == \"exec\" and .filename == \"$P/disk/tool\" and .args != \"$P/disk/tool\").digest" "$P/events")" = "$(sha256sum /usr/bin/sleep | cut -d' ' -f1)" ]
+	run ! grep "$(sha256sum /usr/bin/printf | cut -d' ' -f1)" "$P/events"
+}
+
+@test "a process ends with its last thread, once; until then it is known" {
+	leaderless='
+import ctypes, os, socket, sys, threading, time
+def work():
+    time.sleep(int(sys.argv[1]))
+    try:
+        socket.create_connection(("127.0.0.1", 9))
+    except OSError:
+        pass
+    [threading.Thread(target=time.sleep, args=(9,)).start() for _ in range(9)]
+    os._exit(7)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).syscall(60, 0) # exit of this thread alone'
+	inside /usr/bin/python3 -c "$leaderless" 3 3>&- &
+	older=$!
+	sleep 0.5
+	watch
+	inside /usr/bin/python3 -c "$leaderless" 0 || true
+	inside /usr/bin/python3 -c '
+import os, threading
+threading.Thread(target=lambda: os.execv("/usr/bin/true", ["true", "by-thread"])).start()
+threading.Event().wait()'
+	wait "$older" || true
+	stop
+	[ "$(jq -c 'select(.kind == "connect") | select(.exe | test("/python3")) | .error' "$P/events" | wc -l)" = 2 ] || { cat "$P/events"; false; }
+	[ "$(jq -c 'select(.comm == "python3" and .kind == "exit") | .exit_code' "$P/events" | tr '\n' ' ')" = "7 7 " ] || { jq -c 'select(.kind == "exit")' "$P/events"; false; }
+	one '.kind == "exec" and .args == "true by-thread"'
+	pid=$(jq 'select(.args == "true by-thread").pid' "$P/events")
+	one ".kind == \"exit\" and .pid == $pid"
+}
+
+@test "a connection that both sides begin, or that goes to itself, is one of who began it" {
+	watch
+	inside /usr/bin/python3 -c '
+import socket
+c = socket.socket()
+c.bind(("127.0.0.1", 7113))
+c.connect(("127.0.0.1", 7113))'
+	stop
+	one '.kind == "connect" and .dport == 7113 and .sport == 7113 and .error == null'
+	run ! grep '"accept"' "$P/events"
 }
 
 @test "TCP: both ends with their bytes, exactly, and a connection that is refused" {
@@ -190,6 +252,24 @@ os.execv("/bin/true", ["true"])'
 	one '.kind == "privilege" and .uid == 0 and .euid == 2001 and (.detail | test("uid 0 to 2001"))'
 }
 
+@test "a program that has more rights than who starts it: by its user, its group, or capabilities of its file" {
+	for name in plain suid sgid caps ambient; do cp /usr/bin/true "$BATS_TEST_TMPDIR/$name"; done
+	chmod 755 "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR"
+	chgrp 2002 "$BATS_TEST_TMPDIR/sgid"
+	chmod 4755 "$BATS_TEST_TMPDIR/suid"
+	chmod 2755 "$BATS_TEST_TMPDIR/sgid"
+	/usr/bin/python3 -c 'import os, struct, sys; os.setxattr(sys.argv[1], "security.capability", struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))' "$BATS_TEST_TMPDIR/caps"
+	watch --kind privilege,exec
+	for name in plain suid sgid caps; do inside setpriv --reuid=2001 --regid=2001 --clear-groups "$BATS_TEST_TMPDIR/$name"; done
+	inside setpriv --reuid=2001 --regid=2001 --clear-groups --inh-caps=+net_raw --ambient-caps=+net_raw "$BATS_TEST_TMPDIR/ambient"
+	inside setpriv --reuid=2001 --regid=2001 --clear-groups unshare -U "$BATS_TEST_TMPDIR/plain" || true # not allowed everywhere
+	stop
+	one '.kind == "privilege" and .comm == "suid" and .uid == 2001 and .euid == 0 and .detail == "euid 2001 to 0"'
+	one '.kind == "privilege" and .comm == "sgid" and .uid == 2001 and .gid == 2002 and .detail == "gid 2001 to 2002"'
+	one '.kind == "privilege" and .comm == "caps" and .uid == 2001 and .detail == "capabilities 0x2000 more"'
+	run ! jq -e 'select(.kind == "privilege" and .uid == 2001 and (.comm == "plain" or .comm == "ambient"))' "$P/events"
+}
+
 @test "UDP, ICMP and a mapped address: the flow is told once, its bytes when it is idle or over" {
 	watch --kind exec,flow,close
 	inside /usr/bin/python3 -c '
@@ -226,6 +306,36 @@ r.sendto(b"no DNS at all", who)
 	[ "$(jq -c 'select(.kind == "dns" and .rcode == "NOERROR" and .answers == "127.0.0.9")' "$P/events" | wc -l)" = 2 ]
 	one '.kind == "connect" and .dst == "127.0.0.9" and .name == "shop.test"'
 	[ "$(jq -c 'select(.kind == "dns" and .detail == "not a message of DNS")' "$P/events" | wc -l)" = 2 ] || { jq -c 'select(.kind == "dns" or .kind == "flow")' "$P/events"; false; }
+}
+
+@test "DNS over TCP: a message is told once, however its sender cuts it" {
+	watch --kind exec,dns
+	inside /usr/bin/python3 -c '
+import socket, struct, time
+def message(name, flags, more=b""):
+    m = struct.pack("!6H", 7, flags, 1, 1 if more else 0, 0, 0) + b"".join(bytes([len(x)]) + x for x in name.split(b".")) + b"\0\0\1\0\1" + more
+    return struct.pack("!H", len(m)) + m
+server = socket.create_server(("127.0.0.1", 53))
+c = socket.create_connection(("127.0.0.1", 53))
+a = server.accept()[0]
+for s in (a, c):
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+questions = message(b"cut.test", 0x100) + message(b"next.test", 0x100)
+for i in range(0, len(questions), 5):
+    c.send(questions[i:i + 5])
+    time.sleep(0.002)
+answers = message(b"cut.test", 0x8180, b"\xc0\x0c\0\1\0\1\0\0\1\0\0\4" + bytes([192, 0, 2, 7])) + message(b"next.test", 0x8183)
+a.send(answers[:1])
+a.send(answers[1:])
+time.sleep(0.1)'
+	sleep 0.3
+	stop
+	for name in cut next; do
+		[ "$(jq -c "select(.query == \"$name.test\") | .direction + \" \" + (.rcode // \"\")" "$P/events" | sort | uniq -c | wc -l)" = 4 ]
+		[ "$(jq -c "select(.query == \"$name.test\")" "$P/events" | wc -l)" = 4 ]
+	done
+	[ "$(jq -r 'select(.query == "cut.test" and .rcode).answers' "$P/events" | uniq)" = 192.0.2.7 ]
+	run ! grep 'not a message' "$P/events"
 }
 
 @test "DNS over TCP: told of this network namespace, not of others; which one it was" {
@@ -409,6 +519,17 @@ os.execv(sys.argv[2].encode() + name, [name, name + b"\r"])
 	[ $((told + ${lost:-0})) -ge 10000 ]
 	[ $((told + ${lost:-0})) -le $((10000 + before + 10)) ] # those that started it all may be among the lost
 	[ "$(jq -r 'select(.comm == "true") | .exe' "$P/events" | sort -u | wc -l)" = 1 ]
+}
+
+@test "who ends events --follow is told first what happened until then" {
+	watch --kind exec
+	kill -STOP "$(cat "$P/watcher")"
+	for i in 1 2 3; do inside /bin/true "last-$i"; done
+	kill -INT "$(cat "$P/watcher")"
+	kill -CONT "$(cat "$P/watcher")"
+	wait "$(cat "$P/watcher")"
+	rm "$P/watcher"
+	for i in 1 2 3; do one ".kind == \"exec\" and .args == \"/bin/true last-$i\""; done
 }
 
 @test "the columns of execsnoop, tcplife and opensnoop; mistakes are told" {

@@ -148,11 +148,17 @@ static void truncated(void **state)
 	memset(text, '\n', sizeof(text));
 	zt_activity_init(&a, ZT_ACTIVITY_EXEC, 1);
 	zt_activity_text(&a, user, text, sizeof(text)); /* an escape is whole or not there */
-	assert_int_equal(strlen(a.user) % 4, 0);
+	assert_int_equal(strlen(a.user), 15 * 4 + 3);
+	assert_string_equal(a.user + 56, "\\x0a...");
 	for (size_t i = 0; i < sizeof(text); i++)
 		text[i] = (i & 1) ? (char)0xbc : (char)0xc3;
 	zt_activity_text(&a, user, text, sizeof(text));
-	assert_int_equal(strlen(a.user), 62);
+	assert_string_equal(a.user + 58, "\xc3\xbc...");
+	memset(text, 'a', sizeof(text));
+	zt_activity_text(&a, user, text, 63); /* it fits */
+	assert_int_equal(strspn(a.user, "a"), 63);
+	zt_activity_text(&a, user, text, 64);
+	assert_string_equal(a.user + 59, "a...");
 	zt_activity_text(&a, exe, "", 1);
 	assert_false(zt_activity_has(&a, ZT_FIELD_exe));
 }

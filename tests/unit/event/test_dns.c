@@ -4,11 +4,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "event/dns.h"
+#include "event/dnsstream.h"
 
 #define QUESTION      \
 	"\x03www\x07" \
@@ -23,6 +25,87 @@ static const char answer[] =
 	"cdn\xc0\x10"
 	"\xc0\x2d\x00\x01\x00\x01\x00\x00\x01\x2c\x00\x04\xc0\x00\x02\x07"
 	"\xc0\x2d\x00\x1c\x00\x01\x00\x00\x01\x2c\x00\x10\x20\x01\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x09";
+
+struct told {
+	char names[8][ZT_DNS_NAME];
+	size_t n;
+};
+
+static void got_message(void *arg, const uint8_t *p, size_t len)
+{
+	struct told *t = arg;
+	struct zt_dns d;
+
+	assert_true(t->n < 8);
+	(void)snprintf(t->names[t->n++], ZT_DNS_NAME, "%s", zt_dns_parse(p, len, true, &d) == 0 ? d.name : "-");
+}
+
+static void add(struct zt_dns_streams *s, uint32_t seq, const uint8_t *data, size_t len, size_t all, struct told *t)
+{
+	zt_dns_streams_add(
+		s, (struct zt_dns_piece){.socket = 7, .out = 1, .seq = seq, .data = data, .len = len, .all = all},
+		got_message, t);
+}
+
+/* Two messages of TCP, cut into packets of any size, some sent twice; the sequence number wraps. */
+static void pieces(void **state)
+{
+	uint8_t two[2 * (sizeof(question) + 1)];
+	size_t one = sizeof(question) - 1 + 2;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		two[i * one] = 0;
+		two[i * one + 1] = sizeof(question) - 1;
+		memcpy(two + i * one + 2, question, sizeof(question) - 1);
+	}
+	for (size_t size = 1; size <= 2 * one; size++) {
+		struct zt_dns_streams *s = NULL;
+		struct told t = {0};
+
+		assert_int_equal(zt_dns_streams_new(&s), 0);
+		for (size_t at = 0; at < 2 * one; at += size) {
+			size_t n = 2 * one - at < size ? 2 * one - at : size, before = at < 3 ? 0 : at - 3;
+
+			add(s, (uint32_t)(0xfffffff0 + at), two + at, n, n, &t);
+			add(s, (uint32_t)(0xfffffff0 + before), two + before, at + n - before, at + n - before, &t);
+		}
+		assert_int_equal(t.n, 2);
+		assert_string_equal(t.names[0], "www.example.org");
+		assert_string_equal(t.names[1], "www.example.org");
+		zt_dns_streams_free(s);
+	}
+}
+
+/* Of a long message the beginning is seen; what follows it is a message again. Lies are told, and do no harm. */
+static void long_pieces(void **state)
+{
+	uint8_t big[2000] = {3000 >> 8, 3000 & 0xff}, lie[600];
+	size_t one = sizeof(question) - 1 + 2;
+	struct zt_dns_streams *s = NULL;
+	struct told t = {0};
+	uint8_t small[64] = {0, sizeof(question) - 1};
+
+	(void)state;
+	memcpy(big + 2, answer, sizeof(answer) - 1);
+	memcpy(small + 2, question, sizeof(question) - 1);
+	memset(lie, 0xff, sizeof(lie));
+	assert_int_equal(zt_dns_streams_new(&s), 0);
+	add(s, 100, big, 512, 2000, &t);
+	add(s, 2100, big, 512, 1002, &t); /* the rest of it */
+	add(s, 3102, small, one, one, &t);
+	assert_int_equal(t.n, 2);
+	assert_string_equal(t.names[0], "www.example.org");
+	assert_string_equal(t.names[1], "www.example.org");
+	add(s, 9000, small, one, one, &t); /* after a gap */
+	add(s, (uint32_t)(9000 + one), (const uint8_t *)"\0\1xx", 4, 4, &t);
+	add(s, (uint32_t)(9004 + one), lie, 512, 600, &t);
+	assert_int_equal(t.n, 5);
+	assert_string_equal(t.names[2], "www.example.org");
+	assert_string_equal(t.names[3], "-");
+	assert_string_equal(t.names[4], "-");
+	zt_dns_streams_free(s);
+}
 
 static void messages(void **state)
 {
@@ -97,10 +180,8 @@ static void lies(void **state)
 int main(void)
 {
 	const struct CMUnitTest list[] = {
-		cmocka_unit_test(messages),
-		cmocka_unit_test(over_tcp),
-		cmocka_unit_test(cut),
-		cmocka_unit_test(lies),
+		cmocka_unit_test(pieces),   cmocka_unit_test(long_pieces), cmocka_unit_test(messages),
+		cmocka_unit_test(over_tcp), cmocka_unit_test(cut),	   cmocka_unit_test(lies),
 	};
 
 	return cmocka_run_group_tests(list, NULL, NULL);
