@@ -20,7 +20,7 @@ int ipt_state_read(const char *instance, struct ipt_state *ret)
 
 		r = ipt_save(f, false, &text);
 		if (!r)
-			r = ipt_table_parse(instance, text, &s.t[f]);
+			r = ipt_table_parse(instance, text, &s.t[f]) ?: ipt_dormant(f, text, &s.t[f].dormant);
 	}
 	if (r < 0)
 		return r;
@@ -50,14 +50,18 @@ static int swap(const char *instance, int family, const struct ipt_table *from, 
 	ZT_STRBUF struct zt_strbuf text = {0};
 	int r = ipt_swap_text(instance, from, to, &text);
 
-	return r ? r : ipt_restore(family, text.buf, text.len, false, d);
+	r = r ? r : ipt_restore(family, text.buf, text.len, false, d);
+	if (!r && from && from->dormant && (r = ipt_wake(family)) < 0)
+		(void)zt_diag_errno(d, 3202, r, "cannot take the flag dormant off the table filter");
+	return r;
 }
 
 static bool same(const struct ipt_table *live, const struct ipt_table *want)
 {
 	struct ipt_difference at;
 
-	return live->linked[0] && live->linked[1] && live->linked[2] && ipt_table_compare(live, want, &at) == 0;
+	return !live->dormant && live->linked[0] && live->linked[1] && live->linked[2] &&
+	       ipt_table_compare(live, want, &at) == 0;
 }
 
 static int swap_second(const char *instance, const struct ipt_state *live, const struct ipt_state *want,

@@ -81,7 +81,8 @@ struct ipt_table {
 	struct ipt_lines links; /* lines of chains of others that name a chain of ours */
 	bool linked[3]; /* by direction: the first rule of the built-in chain, and that one alone, jumps to ours */
 	bool first_seen[3];
-	bool others; /* rules of others are in the table */
+	bool others;  /* rules of others are in the table */
+	bool dormant; /* of the kernel's: the table decides nothing, which iptables-save does not tell */
 };
 extern const char *const ipt_builtin[3], *const ipt_entry[3]; /* "OUTPUT", "OUT"; by enum zt_direction */
 bool ipt_chain_is_ours(const char *instance, const char *chain);
@@ -106,6 +107,10 @@ int ipt_swap_text(const char *instance, const struct ipt_table *from, const stru
 int ipt_save(int family, bool all_tables, char **ret);
 int ipt_restore(int family, const char *text, size_t len, bool scratch, struct zt_diags *d);
 int ipt_version(char **ret); /* "iptables v1.8.9 (nf_tables)" */
+
+/* ---- dormant.c: where iptables is a program of nf_tables ---- */
+int ipt_dormant(int family, const char *saved, bool *ret); /* saved: what iptables-save wrote */
+int ipt_wake(int family);
 
 /* ---- commit.c, raise.c ---- */
 struct ipt_state {

@@ -20,7 +20,8 @@ ZT_PRINTF(3, 4) static int damage(struct zt_diags *d, int family, const char *fm
 static int compare_family(int family, const struct ipt_table *live, const struct ipt_table *want, struct zt_diags *d)
 {
 	struct ipt_difference at;
-	int r = 0, c;
+	int r = live->dormant ? damage(d, family, "the table decides nothing: somebody gave it the flag dormant") : 0,
+	    c;
 
 	for (int i = 0; i < 3; i++)
 		if (!live->linked[i])

@@ -8,6 +8,7 @@
 
 #include "base/proc.h"
 #include "engine/nft/nft.h"
+#include "engine/nft/table.h"
 
 #define MESSAGE_ROOM 60000u /* a nested attribute holds 64 KiB at most */
 
@@ -358,6 +359,76 @@ int nft_batch_commit(struct nft_batch *b, struct nft_nl *nl)
 		return -errno;
 	nl->seq = b->seq;
 	return read_answer(nl, b, last);
+}
+
+/* ---- the flag that takes a table's hooks off ---- */
+struct dormant_ctx {
+	const char *table;
+	bool found;
+};
+
+static int dormant_cb(const struct nlmsghdr *nlh, void *arg)
+{
+	struct dormant_ctx *c = arg;
+	const struct nlattr *a;
+	bool it = false;
+	uint32_t flags = 0;
+
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(a) == NFTA_TABLE_NAME)
+			it = !strcmp(mnl_attr_get_str(a), c->table);
+		if (mnl_attr_get_type(a) == NFTA_TABLE_FLAGS)
+			flags = ntohl(mnl_attr_get_u32(a));
+	}
+	c->found = c->found || (it && flags & NFT_TABLE_F_DORMANT);
+	return 0;
+}
+
+int nft_table_dormant(uint8_t family, const char *table, bool *ret)
+{
+	struct dormant_ctx c = {.table = table};
+	struct nft_nl nl;
+	int r = nft_nl_open(&nl);
+
+	if (r < 0)
+		return r;
+	r = nft_nl_dump(&nl, NFT_MSG_GETTABLE, family, 0, NULL, 0, NULL, dormant_cb, &c);
+	nft_nl_close(&nl);
+	*ret = c.found;
+	return r;
+}
+
+static int wake(struct nft_nl *nl, uint8_t family, const char *table)
+{
+	ZT_CLEANUP(nft_batch_done) struct nft_batch b = {0};
+	char buf[256];
+	struct nlmsghdr *nlh;
+	uint32_t last;
+	int r = nft_batch_begin(&b, nl, table, 0);
+
+	last = b.seq++;
+	nlh = put_header(buf, NFT_TYPE(NFT_MSG_NEWTABLE), NLM_F_ACK, family, 0, last);
+	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
+	mnl_attr_put_u32(nlh, NFTA_TABLE_FLAGS, 0);
+	append(&b, nlh);
+	append(&b, put_header(buf, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES, b.seq++));
+	r = r ?: zt_strbuf_error(&b.buf);
+	if (!r && mnl_socket_sendto(nl->sock, b.buf.buf, b.buf.len) < 0)
+		r = -errno;
+	return r ?: read_answer(nl, &b, last);
+}
+
+int nft_table_wake(uint8_t family, const char *table)
+{
+	struct nft_nl nl;
+	int r = nft_nl_open(&nl);
+
+	if (r < 0)
+		return r;
+	r = wake(&nl, family, table);
+	nft_nl_close(&nl);
+	return r;
 }
 
 /* ---- text through the nft program ---- */

@@ -275,6 +275,28 @@ static void test_damage(void **state)
 	flush();
 }
 
+/* Where iptables is a program of nf_tables its table can be switched off, with all that is in it, and iptables-save tells nothing of it. */
+static void test_switched_off(void **state)
+{
+	static const char *const families[] = {"ip", "ip6"};
+	const char *variant = getenv("ZT_IPTABLES_VARIANT");
+	struct zt_ruleset *rs = random_ruleset(98, 10), *back = NULL;
+
+	(void)state;
+	assert_true(commit(rs, 98));
+	for (size_t f = 0; f < 2 && variant && !strcmp(variant, "nft"); f++) {
+		RUN("nft", "add", "table", families[f], "filter", "{ flags dormant; }");
+		assert_int_equal(raised(&back, true), -EUCLEAN);
+		assert_true(commit(rs, 98));
+		assert_int_equal(raised(&back, true), 0);
+		zt_ruleset_free(back);
+		RUN("sh", "-c", "! nft list table $0 filter | grep -q dormant", families[f]);
+		assert_false(commit(rs, 98)); /* all is as it should be */
+	}
+	flush();
+	zt_ruleset_free(rs);
+}
+
 static struct zt_ruleset *two_rules(uint32_t uid, const char *cgroup)
 {
 	struct zt_ruleset *rs = NULL;
@@ -406,9 +428,9 @@ static void test_instances(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_instances), cmocka_unit_test(test_text),	   cmocka_unit_test(test_flush),
-		cmocka_unit_test(test_damage),	  cmocka_unit_test(test_counters), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_instances), cmocka_unit_test(test_text),	       cmocka_unit_test(test_flush),
+		cmocka_unit_test(test_damage),	  cmocka_unit_test(test_switched_off), cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_refused),	  cmocka_unit_test(test_random),
 	};
 
 	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0) {
