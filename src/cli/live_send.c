@@ -63,6 +63,9 @@ static int be_root(void)
 }
 
 /* ---- receivers ---- */
+#define LATE_MSEC 40
+#define LATE_ROUNDS 10
+
 static void mark_from(struct zt_live_board *b, const struct zt_live_probe *like, const struct sockaddr_in6 *from)
 {
 	uint16_t port = ntohs(from->sin6_port); /* at the same place in both families */
@@ -116,6 +119,13 @@ static int listen_as(const struct zt_live_probe *p)
 	return r ? r : fd;
 }
 
+static void take_all(struct zt_live_board *b, const struct zt_live_worker *w, const struct pollfd *fds)
+{
+	for (size_t i = 0; i < w->n; i++)
+		if (fds[i].fd >= 0)
+			take(b, &b->probes[w->probe[i]], fds[i].fd);
+}
+
 static void receive(struct zt_live_board *b, const struct zt_live_worker *w)
 {
 	struct pollfd fds[ZT_LIVE_BATCH + 1] = {{.fd = b->stop, .events = POLLIN}};
@@ -131,10 +141,11 @@ static void receive(struct zt_live_board *b, const struct zt_live_worker *w)
 		return;
 	while (!fds[0].revents) {
 		(void)poll(fds, w->n + 1, -1); /* looked at below in any case */
-		for (size_t i = 0; i < w->n; i++)
-			if (fds[i + 1].fd >= 0)
-				take(b, &b->probes[w->probe[i]], fds[i + 1].fd);
+		take_all(b, w, fds + 1);
 	}
+	/* What was sent just before the end is still on its way where the kernel is busy. */
+	for (int rounds = 0; rounds < LATE_ROUNDS && poll(fds + 1, w->n, LATE_MSEC) > 0; rounds++)
+		take_all(b, w, fds + 1);
 }
 
 bool zt_live_same_port(const struct zt_live_probe *a, const struct zt_live_probe *b)
