@@ -94,6 +94,15 @@ static __always_inline void change_time(struct inode *i, __u64 *sec, __u64 *nsec
 	}
 }
 
+#define FMODE_EXEC 0x20 /* fs.h: opened by exec; no open() of a program has it */
+
+/* Of a program whose file is still there. A process may name another file as its program (PR_SET_MM), for which it takes no more than a user
+ * namespace of its own: what exec has not opened is nobody's. */
+static __always_inline int is_program(const struct file *f, const struct inode *i)
+{
+	return f->f_flags & FMODE_EXEC && i->i_nlink;
+}
+
 /* 0: a program whose file is still there. */
 static __always_inline int program_of(struct task_struct *t, __u64 kind, struct zt_bpf_evidence *k)
 {
@@ -103,7 +112,7 @@ static __always_inline int program_of(struct task_struct *t, __u64 kind, struct 
 	struct super_block *sb = i ? i->i_sb : 0;
 
 	*k = (struct zt_bpf_evidence){.kind = kind};
-	if (!i || !sb || !i->i_nlink)
+	if (!i || !sb || !is_program(f, i))
 		return -1;
 	k->a = i->i_ino;
 	k->b = sb->s_dev;
@@ -347,7 +356,7 @@ static __always_inline void note_maker(struct zt_bpf_maker *m, struct task_struc
 	m->gid = cred->fsgid.val;
 	m->start = leader ? leader->start_boottime : 0;
 	m->cgroup = kn ? kn->id : 0;
-	m->flags = !i ? ZT_BPF_M_NO_PROGRAM : !i->i_nlink ? ZT_BPF_M_DELETED : 0;
+	m->flags = !i ? ZT_BPF_M_NO_PROGRAM : !is_program(f, i) ? ZT_BPF_M_DELETED : 0;
 	if (i)
 		change_time(i, &sec, &nsec);
 	m->ino = i ? i->i_ino : 0;
@@ -393,7 +402,7 @@ __noinline __u64 seen_key(struct zt_bpf_seen_key *k)
 	struct super_block *sb = i ? i->i_sb : 0;
 	__u64 sec = 0, nsec = 0;
 
-	if (!k || !sb || !i->i_nlink || !kn || !cred)
+	if (!k || !sb || !is_program(f, i) || !kn || !cred)
 		return 0;
 	change_time(i, &sec, &nsec);
 	*k = (struct zt_bpf_seen_key){.ino = i->i_ino,

@@ -31,6 +31,7 @@ struct inode___old { /* before 6.6 */
 };
 struct file {
 	struct inode *f_inode;
+	unsigned int f_flags;
 };
 struct mm_struct {
 	struct file *exe_file;
