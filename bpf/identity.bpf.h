@@ -103,6 +103,22 @@ static __always_inline int is_program(const struct file *f, const struct inode *
 	return f->f_flags & FMODE_EXEC && i->i_nlink;
 }
 
+#define FUSE_MAGIC 0x65735546
+/* Devices without a disk get their numbers anew: that of a file system that was taken away is the next one's, and a file system of a user says of its
+ * files what he likes, number and time of change too (FUSE, or another one over it). It is another device, as user space has it. */
+static __always_inline __u32 device_shown(const struct super_block *sb)
+{
+	return sb->s_magic == FUSE_MAGIC ? sb->s_dev | ZT_BPF_DEV_FUSE : sb->s_dev;
+}
+
+/* What was mounted in a user namespace cannot be named by a policy at all. */
+static __always_inline __u32 device_of(const struct super_block *sb)
+{
+	struct user_namespace *ns = sb->s_user_ns;
+
+	return !ns || ns->level ? device_shown(sb) | ZT_BPF_DEV_USERS : device_shown(sb);
+}
+
 /* 0: a program whose file is still there. */
 static __always_inline int program_of(struct task_struct *t, __u64 kind, struct zt_bpf_evidence *k)
 {
@@ -115,7 +131,7 @@ static __always_inline int program_of(struct task_struct *t, __u64 kind, struct 
 	if (!i || !sb || !is_program(f, i))
 		return -1;
 	k->a = i->i_ino;
-	k->b = sb->s_dev;
+	k->b = device_of(sb);
 	change_time(i, &k->c, &k->d);
 	return 0;
 }
@@ -360,7 +376,7 @@ static __always_inline void note_maker(struct zt_bpf_maker *m, struct task_struc
 	if (i)
 		change_time(i, &sec, &nsec);
 	m->ino = i ? i->i_ino : 0;
-	m->dev = sb ? sb->s_dev : 0;
+	m->dev = sb ? device_shown(sb) : 0;
 	m->ctime_sec = sec;
 	m->ctime_nsec = nsec;
 	bpf_probe_read_kernel(m->comm, sizeof(m->comm), t->comm);
@@ -406,7 +422,7 @@ __noinline __u64 seen_key(struct zt_bpf_seen_key *k)
 		return 0;
 	change_time(i, &sec, &nsec);
 	*k = (struct zt_bpf_seen_key){.ino = i->i_ino,
-				      .dev = sb->s_dev,
+				      .dev = device_of(sb),
 				      .ctime_sec = sec,
 				      .ctime_nsec = nsec,
 				      .cgroup = kn->id,

@@ -9,8 +9,13 @@
 typedef struct {
 	unsigned int val;
 } kuid_t, kgid_t;
+struct user_namespace {
+	int level; /* 0: that of the machine */
+};
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_magic;
+	struct user_namespace *s_user_ns;
 };
 struct timespec64 {
 	long long tv_sec;

@@ -299,7 +299,8 @@ static int unmap_program(void)
 		return -EIO;
 	me[n] = '\0';
 	while (fgets(line, sizeof(line), maps))
-		if (strstr(line, me) && used < ZT_ARRAY_SIZE(v) && sscanf(line, "%lx-%lx %7s", &from, &to, flags) == 3) {
+		if (strstr(line, me) && used < ZT_ARRAY_SIZE(v) &&
+		    sscanf(line, "%lx-%lx %7s", &from, &to, flags) == 3) {
 			v[used].from = from;
 			v[used].to = to;
 			v[used++].prot = (flags[0] == 'r' ? PROT_READ : 0) | (flags[1] == 'w' ? PROT_WRITE : 0) |
