@@ -44,7 +44,7 @@ typedef uint32_t zt_u32;
 typedef uint64_t zt_u64;
 #endif
 
-#define ZT_BPF_LAYOUT 10
+#define ZT_BPF_LAYOUT 11
 
 enum {
 	ZT_BPF_SHAPES = 64, /* of one table */
@@ -248,8 +248,12 @@ enum zt_bpf_reason {
 };
 
 /* ---- sockets and flows ---- */
+/* Bits of a device that no device has: its file system is a process's, or was mounted in a user namespace. */
+#define ZT_BPF_DEV_FUSE 0x80000000u
+#define ZT_BPF_DEV_USERS 0x40000000u
+
 /* The process that made the socket, or used it last to connect, send or bind. For people: nothing is decided by it. */
-enum { ZT_BPF_M_NO_PROGRAM = 1, ZT_BPF_M_DELETED = 2 /* or never had a name */ };
+enum { ZT_BPF_M_NO_PROGRAM = 1, ZT_BPF_M_DELETED = 2 /* or never had a name, or it was not exec that opened it */ };
 struct zt_bpf_maker {
 	zt_u64 start;  /* ns since boot, of the process; 0: nothing is known of it */
 	zt_u64 cgroup; /* id of its control group */

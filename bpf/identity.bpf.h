@@ -94,6 +94,31 @@ static __always_inline void change_time(struct inode *i, __u64 *sec, __u64 *nsec
 	}
 }
 
+#define FMODE_EXEC 0x20 /* fs.h: opened by exec; no open() of a program has it */
+
+/* Of a program whose file is still there. A process may name another file as its program (PR_SET_MM), for which it takes no more than a user
+ * namespace of its own: what exec has not opened is nobody's. */
+static __always_inline int is_program(const struct file *f, const struct inode *i)
+{
+	return f->f_flags & FMODE_EXEC && i->i_nlink;
+}
+
+#define FUSE_MAGIC 0x65735546
+/* Devices without a disk get their numbers anew: that of a file system that was taken away is the next one's, and a file system of a user says of its
+ * files what he likes, number and time of change too (FUSE, or another one over it). It is another device, as user space has it. */
+static __always_inline __u32 device_shown(const struct super_block *sb)
+{
+	return sb->s_magic == FUSE_MAGIC ? sb->s_dev | ZT_BPF_DEV_FUSE : sb->s_dev;
+}
+
+/* What was mounted in a user namespace cannot be named by a policy at all. */
+static __always_inline __u32 device_of(const struct super_block *sb)
+{
+	struct user_namespace *ns = sb->s_user_ns;
+
+	return !ns || ns->level ? device_shown(sb) | ZT_BPF_DEV_USERS : device_shown(sb);
+}
+
 /* 0: a program whose file is still there. */
 static __always_inline int program_of(struct task_struct *t, __u64 kind, struct zt_bpf_evidence *k)
 {
@@ -103,10 +128,10 @@ static __always_inline int program_of(struct task_struct *t, __u64 kind, struct 
 	struct super_block *sb = i ? i->i_sb : 0;
 
 	*k = (struct zt_bpf_evidence){.kind = kind};
-	if (!i || !sb || !i->i_nlink)
+	if (!i || !sb || !is_program(f, i))
 		return -1;
 	k->a = i->i_ino;
-	k->b = sb->s_dev;
+	k->b = device_of(sb);
 	change_time(i, &k->c, &k->d);
 	return 0;
 }
@@ -347,11 +372,11 @@ static __always_inline void note_maker(struct zt_bpf_maker *m, struct task_struc
 	m->gid = cred->fsgid.val;
 	m->start = leader ? leader->start_boottime : 0;
 	m->cgroup = kn ? kn->id : 0;
-	m->flags = !i ? ZT_BPF_M_NO_PROGRAM : !i->i_nlink ? ZT_BPF_M_DELETED : 0;
+	m->flags = !i ? ZT_BPF_M_NO_PROGRAM : !is_program(f, i) ? ZT_BPF_M_DELETED : 0;
 	if (i)
 		change_time(i, &sec, &nsec);
 	m->ino = i ? i->i_ino : 0;
-	m->dev = sb ? sb->s_dev : 0;
+	m->dev = sb ? device_shown(sb) : 0;
 	m->ctime_sec = sec;
 	m->ctime_nsec = nsec;
 	bpf_probe_read_kernel(m->comm, sizeof(m->comm), t->comm);
@@ -393,11 +418,11 @@ __noinline __u64 seen_key(struct zt_bpf_seen_key *k)
 	struct super_block *sb = i ? i->i_sb : 0;
 	__u64 sec = 0, nsec = 0;
 
-	if (!k || !sb || !i->i_nlink || !kn || !cred)
+	if (!k || !sb || !is_program(f, i) || !kn || !cred)
 		return 0;
 	change_time(i, &sec, &nsec);
 	*k = (struct zt_bpf_seen_key){.ino = i->i_ino,
-				      .dev = sb->s_dev,
+				      .dev = device_of(sb),
 				      .ctime_sec = sec,
 				      .ctime_nsec = nsec,
 				      .cgroup = kn->id,

@@ -9,8 +9,13 @@
 typedef struct {
 	unsigned int val;
 } kuid_t, kgid_t;
+struct user_namespace {
+	int level; /* 0: that of the machine */
+};
 struct super_block {
 	unsigned int s_dev;
+	unsigned long s_magic;
+	struct user_namespace *s_user_ns;
 };
 struct timespec64 {
 	long long tv_sec;
@@ -31,6 +36,7 @@ struct inode___old { /* before 6.6 */
 };
 struct file {
 	struct inode *f_inode;
+	unsigned int f_flags;
 };
 struct mm_struct {
 	struct file *exe_file;

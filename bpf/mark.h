@@ -11,7 +11,7 @@
  */
 #include "abi.h"
 
-#define ZT_MARK_LAYOUT 2
+#define ZT_MARK_LAYOUT 3
 #define ZT_MARK_DEFAULT 0xffff0000u /* the private bits */
 /* Priority of a packet on lo that begins a connection where an ended one still has the ports (TIME_WAIT): the receiver's number stands in the lowest
  * bits of its mark, as the sender's does in the private ones. */

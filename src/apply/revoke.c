@@ -22,6 +22,7 @@ struct revoke {
 	struct zt_sockets s;
 	struct nfct_handle *ct; /* NULL: no connection tracking here */
 	bool processes;		/* do rules or the filter need to know more than the user? */
+	bool receivers;		/* do rules ask who receives? */
 	struct zt_revoke_report *out;
 };
 
@@ -255,7 +256,7 @@ static bool wanted(const struct revoke *v, const struct zt_socket *s, const stru
 /* A decision about nobody: not accepted yet, or closed and still sending. Who receives counts where rules ask for it. */
 static bool untold(const struct revoke *v, const struct side ends[2])
 {
-	return ends[0].unheld || (v->processes && ends[1].unheld);
+	return ends[0].unheld || (v->receivers && ends[1].unheld);
 }
 
 /* ---- ending ---- */
@@ -337,6 +338,14 @@ static bool needs_processes(const struct zt_ruleset *rs)
 	return false;
 }
 
+static bool needs_receivers(const struct zt_ruleset *rs)
+{
+	for (size_t i = 0; i < rs->n_rules; i++)
+		if (rs->rules[i].match.to)
+			return true;
+	return false;
+}
+
 int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, struct zt_revoke_report *ret,
 	      struct zt_diags *d)
 {
@@ -349,6 +358,7 @@ int zt_revoke(const struct zt_ruleset *rs, const struct zt_revoke_filter *f, str
 		return r;
 	if (r < 0)
 		return zt_diag_errno(d, 4040, r, "cannot list the sockets of this host");
+	v.receivers = needs_receivers(rs);
 	v.processes = needs_processes(rs) || (f && f->subject);
 	if (v.processes)
 		r = zt_sockets_find_processes(&v.s);

@@ -26,6 +26,11 @@ static int meant(struct zt_cli *c, const struct zt_ruleset *live, struct zt_rule
 	if (c->args.n_pos || zt_opt(c, CONFIG))
 		return zt_cli_load(c, &p) ?: zt_cli_compile(c, p, false, ret);
 	r = zt_generation_load(&ctx, live->generation, ret, &source, &len, &c->diags);
+	if (r == -ENOENT && !c->diags.errors)
+		return zt_cli_error(
+			c, ZT_EXIT_FAILED, 5063,
+			"\"zt-segment prove FILE\" compares it with a policy, \"zt-segment apply FILE\" puts one in force",
+			"what is in force is of no generation in the state folder");
 	return r < 0 ? zt_cli_fail(c, r) : 0;
 }
 

@@ -266,7 +266,7 @@ const char *zt_event_reason_name(enum zt_record_reason r)
 static const char *why_unknown(const struct zt_event_end *e)
 {
 	if (e->deleted)
-		return "its program was deleted, or is in memory only";
+		return "its program was deleted, is in memory only, or is not what exec started";
 	if (e->known && !e->exe.ino)
 		return "it has no program";
 	return e->known ? "it is in too many groups, or older than the policy" : "nothing is known of it";

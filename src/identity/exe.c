@@ -19,6 +19,14 @@
 #define DIGEST_BYTES_PER_USEC 256
 #define SETTLE_NSEC (20 * 1000 * 1000) /* time stamps of files move on by clock ticks, at most 10 ms apart */
 
+/* By the line of a mount, so that the process that serves it is not asked. */
+static bool is_fuse(const char *line)
+{
+	const char *type = strstr(line, " - ");
+
+	return type && (!strncmp(type + 3, "fuse", 4) || !strncmp(type + 3, "virtiofs", 8));
+}
+
 static bool mount_device(const char *mountinfo, uint64_t mnt_id, uint64_t *ret)
 {
 	FILE *f = fopen(mountinfo, "re");
@@ -32,7 +40,7 @@ static bool mount_device(const char *mountinfo, uint64_t mnt_id, uint64_t *ret)
 
 		found = sscanf(line, "%llu %*u %u:%u", &id, &major, &minor) == 3 && id == mnt_id;
 		if (found)
-			*ret = (uint64_t)major << 20 | minor;
+			*ret = (uint64_t)major << 20 | minor | (is_fuse(line) ? ZT_EXE_DEV_FUSE : 0);
 	}
 	free(line);
 	if (f)
@@ -55,6 +63,12 @@ int zt_fd_identity(int fd, const char *mountinfo, struct zt_exe_seen *ret, uint3
 	if (ret_nlink)
 		*ret_nlink = st.stx_nlink;
 	return 0;
+}
+
+/* Of one that is asked for by its plain number as well. */
+static bool same_device(uint64_t a, uint64_t b)
+{
+	return ((a ^ b) & ~(uint64_t)ZT_EXE_DEV_FUSE) == 0;
 }
 
 /* Absolute links of another root stay inside it. */
@@ -223,7 +237,7 @@ bool zt_exe_is(const char *path, uint64_t dev, uint64_t ino)
 	struct zt_exe_seen seen;
 	ZT_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
 
-	return fd >= 0 && zt_fd_identity(fd, NULL, &seen, NULL) == 0 && seen.dev == dev && seen.ino == ino;
+	return fd >= 0 && zt_fd_identity(fd, NULL, &seen, NULL) == 0 && same_device(seen.dev, dev) && seen.ino == ino;
 }
 
 int zt_exe_digest(const char *path, const char *mountinfo, uint64_t dev, uint64_t ino, zt_usec most,
@@ -239,7 +253,7 @@ int zt_exe_digest(const char *path, const char *mountinfo, uint64_t dev, uint64_
 	r = zt_fd_identity(fd, mountinfo, &seen, NULL);
 	if (r < 0)
 		return r;
-	if (seen.dev != dev || seen.ino != ino)
+	if (!same_device(seen.dev, dev) || seen.ino != ino)
 		return -ESTALE;
 	if (fstat(fd, &st) < 0)
 		return -errno;

@@ -53,6 +53,8 @@ int zt_service_cgroups(const char *root, const char *unit, char **ret_paths);
 int zt_service_running(const char *root, const char *path, char **ret_unit);
 
 /* ---- executables (exe.c) ---- */
+/* A device is another one where a process serves its file system (FUSE), which may say of a file what it likes: no bit of a number. bpf/abi.h has it. */
+#define ZT_EXE_DEV_FUSE 0x80000000u
 struct zt_exe_seen {
 	uint64_t
 		dev; /* of the superblock as the kernel has it, major << 20 | minor: from the mount, since btrfs shows another st_dev */

@@ -128,6 +128,21 @@ static void injected(struct bed *b, const struct bed_column *c)
 		row(b, c, "15", "ld.so ./program: the loader is no program that may", tried(b, &role) == 0, "blocked");
 }
 
+/* Another program of that user puts the right file in the place of its own: what /proc/PID/exe shows, and `who` with it, is that file. */
+static void named(struct bed *b, const struct bed_column *c)
+{
+	static const char what[] = "another program that names the one that may as its own (PR_SET_MM)";
+	struct bed_role role = as(evil, GOOD);
+	struct bed_actor a;
+	int r = bed_actor_start(b, &role, &a) ?: bed_order(&a, BED_DO_NAME, good, 0, 0);
+
+	if (r == -EPERM || r == -ENOSPC || r == -ENOSYS)
+		bed_skip(b, "row 15, PR_SET_MM", "no user namespaces, or no CRIU, in this kernel");
+	else
+		row(b, c, "15", what, r == 0 && reaches(&a) == 0, "blocked: exec did not start it");
+	bed_actor_stop(&a);
+}
+
 /* ---- rows 16, 17: the process changes ---- */
 /* As user: attaches to the process as a debugger does, which may then make it do anything, and lets it go. 0 or -errno. */
 static int traces(pid_t victim, uint32_t uid)
@@ -616,6 +631,7 @@ static void run_column(struct bed *b, const struct bed_column *c)
 	row(b, c, "15", "that program of another user", ok && tried(b, &user) == 0, "blocked");
 	injected(b, c);
 	debugged(b, c);
+	named(b, c);
 	changed(b, c);
 	other_user(b, c);
 	groups(b, c);

@@ -11,6 +11,8 @@
 #include "engine/bpf/load.h"
 #include "identity/identity.h"
 
+static_assert(ZT_EXE_DEV_FUSE == ZT_BPF_DEV_FUSE, "the programs and user space call a device the same");
+
 #define INNER_FREE 0x1000 /* BPF_F_INNER_MAP */
 #define BATCH 4096u
 

@@ -392,11 +392,12 @@ static void source_routes(struct zt_strbuf *out)
 			   "\t\texthdr rt exists counter name invalid drop\n");
 }
 
-/* A rule about localhost means this host. A socket that is bound to another device sends there what it sends to 127.0.0.1. */
+/* A rule about localhost means this host. A socket that is bound to another device sends there what it sends to 127.0.0.1. What REDIRECT turned
+ * to localhost goes through lo, though the hook goes on telling of the device that it had before. Without tracking ct matches nothing. */
 static void local_only(struct zt_strbuf *out)
 {
-	zt_strbuf_str(out, "\t\toif != 1 ip daddr 127.0.0.0/8 counter name invalid drop\n"
-			   "\t\toif != 1 ip6 daddr ::1 counter name invalid drop\n");
+	zt_strbuf_str(out, "\t\toif != 1 ip daddr 127.0.0.0/8 jump out_elsewhere\n"
+			   "\t\toif != 1 ip6 daddr ::1 jump out_elsewhere\n");
 }
 
 static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
@@ -431,6 +432,7 @@ static void output_chains(const struct zt_image *img, struct zt_strbuf *out)
 		      "counter name essential accept\n"
 		      "\t\ticmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } ip6 hoplimit 1 "
 		      "counter name essential accept\n\t}\n");
+	zt_strbuf_str(out, "\tchain out_elsewhere {\n\t\tct status dnat return\n\t\tcounter name invalid drop\n\t}\n");
 	zt_strbuf_str(out, "\tchain output {\n\t\ttype filter hook output priority filter - 10; policy drop;\n");
 	if (s->loopback == ZT_LOOPBACK_ALLOW) {
 		source_routes(out);
