@@ -338,6 +338,27 @@ time.sleep(0.1)'
 	run ! grep 'not a message' "$P/events"
 }
 
+@test "DNS over TCP: a message that begins in the first packet of its connection" {
+	inside sh -c 'echo 519 >/proc/sys/net/ipv4/tcp_fastopen' # without cookies, as after an earlier connection
+	watch --kind exec,dns
+	inside /usr/bin/python3 -c '
+import socket
+q = bytes.fromhex("123401000001000000000000") + b"\4fast\4test\0\0\1\0\1"
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+server.bind(("127.0.0.1", 53))
+server.listen()
+c = socket.socket()
+c.sendto(len(q).to_bytes(2, "big"), 0x20000000, ("127.0.0.1", 53)) # MSG_FASTOPEN
+a = server.accept()[0]
+assert a.recv(2) == len(q).to_bytes(2, "big")
+c.sendall(q)
+a.recv(len(q), socket.MSG_WAITALL)'
+	stop
+	one '.kind == "dns" and .query == "fast.test" and .direction == "egress"'
+}
+
 @test "DNS over TCP: told of this network namespace, not of others; which one it was" {
 	cat >"$P/tcp53.py" <<-'PY'
 		import os, socket, sys
