@@ -682,6 +682,12 @@ c.sendall(b"x" * 1500); assert len(a.recv(2000)) == 1500; c.close(); a.close()'
 		run -2 "$ZT_SEGMENT" journal $words --state-dir "$P/odd"
 		[[ $output == *"does not take --"*ZT5001* ]]
 	done
+	# Of another year: it shows.
+	for d in "2 years ago" "2 years" "2 days ago"; do
+		echo "{\"time\":\"$(date -u -d "$d" +%FT%TZ)\",\"kind\":\"exec\",\"pid\":7,\"uid\":2001}"
+	done | "$ZT_TOP/build/tests/lib/fill-journal" "$P/odd/journal/events.db"
+	run -0 "$ZT_SEGMENT" events --kind exec --since 1000d --state-dir "$P/odd"
+	for d in "$(date -u -d "2 years ago" +%F)" "$(date -u -d "2 years" +%F)" "$(date -u -d "2 days ago" "+%m-%d %H:")"; do [[ $output == *" $d"* ]] || { echo "$output"; false; }; done
 	run -2 "$ZT_SEGMENT" top --count 0
 	run -65 "$ZT_SEGMENT" whatif "$P/no-such-file" --state-dir "$P/odd"
 }
