@@ -688,6 +688,14 @@ c.sendall(b"x" * 1500); assert len(a.recv(2000)) == 1500; c.close(); a.close()'
 	done | "$ZT_TOP/build/tests/lib/fill-journal" "$P/odd/journal/events.db"
 	run -0 "$ZT_SEGMENT" events --kind exec --since 1000d --state-dir "$P/odd"
 	for d in "$(date -u -d "2 years ago" +%F)" "$(date -u -d "2 years" +%F)" "$(date -u -d "2 days ago" "+%m-%d %H:")"; do [[ $output == *" $d"* ]] || { echo "$output"; false; }; done
+	# Whatever allocation fails: all rows or an error.
+	n=0
+	full=$("$ZT_SEGMENT" stats --since 1000d --state-dir "$P/odd" | wc -l)
+	until [ "$status" = 0 ] && [ "$n" -gt 48 ]; do
+		n=$((n + 1))
+		run env ZT_FAIL_ALLOC=$n "${ZT_SEGMENT_FAULTS:-$ZT_SEGMENT}" stats --since 1000d --state-dir "$P/odd"
+		[ "$status" != 0 ] || [ "${#lines[@]}" = "$full" ] || { echo "allocation $n: $output"; false; }
+	done
 	run -2 "$ZT_SEGMENT" top --count 0
 	run -65 "$ZT_SEGMENT" whatif "$P/no-such-file" --state-dir "$P/odd"
 }
