@@ -688,7 +688,12 @@ c.sendall(b"x" * 1500); assert len(a.recv(2000)) == 1500; c.close(); a.close()'
 	done | "$ZT_TOP/build/tests/lib/fill-journal" "$P/odd/journal/events.db"
 	run -0 "$ZT_SEGMENT" events --kind exec --since 1000d --state-dir "$P/odd"
 	for d in "$(date -u -d "2 years ago" +%F)" "$(date -u -d "2 years" +%F)" "$(date -u -d "2 days ago" "+%m-%d %H:")"; do [[ $output == *" $d"* ]] || { echo "$output"; false; }; done
-	# Whatever allocation fails: all rows or an error.
+	# Whatever allocation fails: all rows, whole, or an error.
+	full=$("$ZT_SEGMENT" journal export --format syslog --until 1m --state-dir "$P/odd")
+	for n in {10..24}; do
+		run env ZT_FAIL_ALLOC=$n "${ZT_SEGMENT_FAULTS:-$ZT_SEGMENT}" journal export --format syslog --until 1m --state-dir "$P/odd"
+		[ "$status" != 0 ] || [ "$output" = "$full" ] || { echo "allocation $n: $output"; false; }
+	done
 	n=0
 	full=$("$ZT_SEGMENT" stats --since 1000d --state-dir "$P/odd" | wc -l)
 	until [ "$status" = 0 ] && [ "$n" -gt 48 ]; do
