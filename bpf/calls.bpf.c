@@ -17,16 +17,21 @@
 #include "trace_abi.h"
 #include "trace.bpf.h"
 
-enum { MODE_ATTACH = 2, SIGNAL_STOP = 19, BY_THE_KERNEL = 1 };
+enum { MODE_ATTACH = 2, SIGNAL_STOP = 19, BY_THE_KERNEL = 1, TS_COMPAT = 2 };
 
-/* The system call that the current process is in. */
+/* The system call that the current process is in. On x86 a program of 64 bits can make those of 32 bits as well (int 0x80), which have other numbers. */
 static __always_inline void call_of(struct zt_trace_call *e)
 {
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(t);
 
 	if (bpf_core_field_exists(regs->orig_ax)) {
 		e->call = BPF_CORE_READ(regs, orig_ax);
 		e->argument = BPF_CORE_READ(regs, di);
+		if (bpf_core_field_exists(t->thread_info.status) && t->thread_info.status & TS_COMPAT) {
+			e->call |= ZT_TRACE_32;
+			e->argument = (__u32)BPF_CORE_READ(regs, bx);
+		}
 	} else {
 		struct pt_regs___arm *arm = (void *)regs;
 
@@ -47,6 +52,7 @@ static __always_inline int tell(struct task_struct *who, struct task_struct *tar
 	process_of(who, &e->process);
 	process_of(target, &e->target);
 	e->error = -error;
+	e->had_fsuid = e->fsuid = 0;
 	__builtin_memset(e->name, 0, sizeof(e->name));
 	if (is_attach) {
 		e->call = ZT_TRACE_ATTACH;
@@ -90,13 +96,15 @@ static __always_inline int tell_rights(const struct cred *new, const struct cred
 {
 	struct zt_trace_call *e;
 	__u64 caps = 0, had = 0;
+	__u32 other;
 
 	bpf_core_read(&caps, sizeof(caps), &new->cap_effective);
 	bpf_core_read(&had, sizeof(had), &old->cap_effective);
 	if (error || !wanted(ZT_TRACE_RIGHTS) || !ours())
 		return 0;
-	if (new->uid.val == old->uid.val && new->euid.val == old->euid.val && new->suid.val == old->suid.val &&
-	    new->fsgid.val == old->fsgid.val && !(caps & ~had))
+	other = (new->uid.val ^ old->uid.val) | (new->euid.val ^ old->euid.val) | (new->suid.val ^ old->suid.val) |
+		(new->fsuid.val ^ old->fsuid.val) | (new->fsgid.val ^ old->fsgid.val);
+	if (!other && !(caps & ~had))
 		return 0;
 	e = reserve(ZT_TRACE_RIGHTS, sizeof(*e));
 	if (!e)
@@ -106,6 +114,8 @@ static __always_inline int tell_rights(const struct cred *new, const struct cred
 	e->target.uid = new->uid.val;
 	e->target.euid = new->euid.val;
 	e->target.gid = new->fsgid.val;
+	e->had_fsuid = old->fsuid.val;
+	e->fsuid = new->fsuid.val;
 	e->error = 0;
 	__builtin_memset(e->name, 0, sizeof(e->name));
 	call_of(e);
@@ -145,7 +155,7 @@ int zt_module(__u64 *ctx)
 		return 0;
 	process_of(bpf_get_current_task_btf(), &e->process);
 	__builtin_memset(&e->target, 0, sizeof(e->target));
-	e->error = 0;
+	e->error = e->had_fsuid = e->fsuid = 0;
 	call_of(e);
 	__builtin_memset(e->name, 0, sizeof(e->name));
 	bpf_probe_read_kernel_str(e->name, sizeof(e->name), m->name);

@@ -663,6 +663,7 @@ static __noinline int begin_flow(struct __sk_buff *skb, const struct seen *n)
 static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n, int out, __u32 at, __u32 transport)
 {
 	struct zt_trace_packet *e = reserve(ZT_TRACE_DNS, sizeof(*e));
+	__u8 flags = 0;
 	__u32 len;
 
 	if (!e)
@@ -670,9 +671,11 @@ static __always_inline void tell_dns(struct __sk_buff *skb, const struct seen *n
 	fill_flow(&e->flow, &n->key, &n->value);
 	e->flow.flags = out ? 0 : ZT_TRACE_INCOMING;
 	e->len = 0;
-	if (n->key.proto == 6 && !bpf_skb_load_bytes(skb, transport + 4, &e->flow.seq, 4))
-		e->flow.seq = bpf_ntohl(e->flow.seq);
-	len = e->all = skb->len - at; /* more than 0 */
+	if (n->key.proto == 6 && !bpf_skb_load_bytes(skb, transport + 4, &e->flow.seq, 4) &&
+	    !bpf_skb_load_bytes(skb, transport + 13, &flags, 1))
+		e->flow.seq = bpf_ntohl(e->flow.seq) +
+			      (flags >> 1 & 1); /* SYN has a number of its own (TCP Fast Open) */
+	len = e->all = skb->len - at;		/* more than 0 */
 	if (len > ZT_TRACE_PAYLOAD)
 		len = ZT_TRACE_PAYLOAD;
 	len = ((len - 1) & (ZT_TRACE_PAYLOAD - 1)) + 1; /* 6.1 does not see it otherwise */

@@ -8,7 +8,7 @@
  */
 #include "abi.h" /* the types of fixed width */
 
-#define ZT_TRACE_LAYOUT 5
+#define ZT_TRACE_LAYOUT 6
 
 enum zt_trace_kind {
 	ZT_TRACE_EXEC = 1, /* zt_trace_exec */
@@ -105,11 +105,13 @@ struct zt_trace_call {
 	struct zt_trace_process process; /* who does it */
 	struct zt_trace_process target;	 /* of ptrace */
 	zt_u64 argument;		 /* the first of the system call */
-	zt_u32 call;			 /* its number; ZT_TRACE_ATTACH: not known, but that it was an attach */
-	zt_u32 error;			 /* errno, where it was refused */
-	zt_u8 name[56];			 /* of the module */
+	zt_u32 call; /* its number, with ZT_TRACE_32 that for programs of 32 bits; ZT_TRACE_ATTACH: not known, but that it was an attach */
+	zt_u32 error;		 /* errno, where it was refused */
+	zt_u32 had_fsuid, fsuid; /* of other rights */
+	zt_u8 name[56];		 /* of the module */
 };
 #define ZT_TRACE_ATTACH 0xffffffffu
+#define ZT_TRACE_32 0x20000000u
 
 struct zt_trace_open {
 	struct zt_trace_head head;
@@ -167,7 +169,7 @@ _Static_assert(sizeof(struct zt_trace_process) == 72, "layout");
 _Static_assert(sizeof(struct zt_trace_head) == 16, "the process of every record follows it");
 _Static_assert(sizeof(struct zt_trace_exec) == 16 + 72 + 16 + 8 + 256 + 256 + 512, "layout");
 _Static_assert(sizeof(struct zt_trace_flow) == 16 + 72 + 40 + 32 + 16, "layout");
-_Static_assert(sizeof(struct zt_trace_call) == 16 + 2 * 72 + 16 + 56, "layout");
+_Static_assert(sizeof(struct zt_trace_call) == 16 + 2 * 72 + 16 + 8 + 56, "layout");
 _Static_assert(sizeof(struct zt_trace_open) == 16 + 72 + 16 + 256, "layout");
 _Static_assert(sizeof(struct zt_trace_pair) == sizeof(struct zt_trace_flow) + 72, "layout");
 _Static_assert(sizeof(struct zt_trace_question) == 40 && sizeof(struct zt_trace_port) == 16, "layout");

@@ -89,7 +89,11 @@ struct signal_struct {
 	unsigned int flags;
 	int group_exit_code;
 };
+struct thread_info {
+	unsigned int status; /* x86 */
+};
 struct task_struct {
+	struct thread_info thread_info;
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
@@ -109,7 +113,7 @@ struct module {
 	char name[56];
 };
 struct pt_regs {
-	unsigned long orig_ax, di, si;
+	unsigned long orig_ax, bx, di, si;
 };
 struct pt_regs___arm {
 	unsigned long orig_x0, regs[31];

@@ -14,6 +14,7 @@ struct zt_table {
 	size_t n_cols;
 	char **cells; /* row by row */
 	size_t n_cells, cap_cells;
+	bool lacks; /* a row for which there was no memory */
 };
 
 struct zt_table *zt_table_new(const struct zt_table_column *cols, size_t n)
@@ -55,6 +56,7 @@ int zt_table_row(struct zt_table *t, const char *const *cells)
 			/* A row is whole or not there. */
 			while (i--)
 				free(t->cells[--t->n_cells]);
+			t->lacks = true;
 			return -ENOMEM;
 		}
 		t->n_cells++;
@@ -217,5 +219,5 @@ int zt_table_print(const struct zt_table *t, FILE *f, const char *title, const c
 	for (size_t i = 0; i + t->n_cols <= t->n_cells; i += t->n_cols)
 		put_row(t, f, (const char *const *)&t->cells[i], w, colour);
 	put_rule(f, used);
-	return ferror(f) ? -EIO : 0;
+	return t->lacks ? -ENOMEM : ferror(f) ? -EIO : 0;
 }

@@ -20,6 +20,6 @@ void zt_table_free(struct zt_table *t);
 void zt_table_freep(struct zt_table **t);
 int zt_table_row(struct zt_table *t, const char *const *cells); /* copies; cells are escaped for terminals */
 /* head_lines: "Policy: DEFAULT DENY" lines of the box above the table; title centred. Any may be NULL/0.
- * width 0 = no limit: nothing is shortened. colour colours the title and cells that say DROP/REJECT/deny. */
+ * -ENOMEM: a row is missing; -EIO: it could not be written. width 0 = no limit: nothing is shortened. colour colours the title and cells that say DROP/REJECT/deny. */
 int zt_table_print(const struct zt_table *t, FILE *f, const char *title, const char *const *head_lines, size_t n_head,
 		   unsigned width, bool colour);

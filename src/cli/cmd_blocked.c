@@ -235,8 +235,8 @@ static int print_groups(struct zt_cli *c, struct zt_event_groups *g)
 	zt_format_thousands(g->total, total);
 	snprintf(head, sizeof(head), "Logged: %s packet%s, %zu kind%s; times are UTC", total, g->total == 1 ? "" : "s",
 		 g->n, g->n == 1 ? "" : "s");
-	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->columns, c->colour) < 0)
-		return zt_cli_fail(c, -ENOMEM);
+	if (!t || zt_table_print(t, c->out, "BLOCKED TRAFFIC", heads, 1, c->columns, c->colour) == -ENOMEM)
+		return zt_cli_fail(c, -ENOMEM); /* a write error shows at exit */
 	if (any(g, observed))
 		fprintf(c->out, "* only observed: it would be blocked if the policy enforced\n");
 	if (g->overflowed)

@@ -38,8 +38,8 @@ static int print_table(struct zt_cli *c, const struct zt_sums *s, const char *ti
 						       last}); /* out of memory shows at print */
 	}
 	(void)snprintf(head, sizeof(head), "Since %s; bytes of payload; times are UTC", since);
-	if (!t || zt_table_print(t, c->out, "TRAFFIC", heads, 1, c->columns, c->colour) < 0)
-		return zt_cli_fail(c, -ENOMEM);
+	if (!t || zt_table_print(t, c->out, "TRAFFIC", heads, 1, c->columns, c->colour) == -ENOMEM)
+		return zt_cli_fail(c, -ENOMEM); /* a write error shows at exit */
 	if (rows < s->n)
 		fprintf(c->out, "... and %zu more; --verbose lists them.\n", s->n - rows);
 	return 0;

@@ -43,18 +43,21 @@ CELL(rcode, rcode)
 CELL(answers, answers)
 CELL(user, user)
 
-/* "10:01:00.123" today, "12-27 10:01" before; UTC. */
+/* "10:01:00.123" today, "12-27 10:01" before, "2025-12-27" where the year would not be clear (a clock that was set tells of the future, too); UTC. */
 static void cell_time(const struct zt_activity *a, struct zt_strbuf *out)
 {
 	ZT_STRBUF struct zt_strbuf b = {0};
+	zt_usec time = zt_now(), day = 24 * 3600 * ZT_USEC_PER_SEC;
 	char now[32];
 
 	zt_activity_value(a, ZT_FIELD_time, &b);
-	zt_time_format(zt_now(), now);
+	zt_time_format(time, now);
 	if (b.len < 23)
 		zt_strbuf_char(out, '-');
 	else if (!strncmp(b.buf, now, 10))
 		zt_strbuf_add(out, b.buf + 11, 12);
+	else if (a->time > time + day || a->time + 300 * day < time)
+		zt_strbuf_add(out, b.buf, 10);
 	else
 		zt_strbuf_printf(out, "%.5s %.5s", b.buf + 5, b.buf + 11);
 }

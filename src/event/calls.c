@@ -209,9 +209,29 @@ static const char *ptrace_name(uint64_t request)
 	}
 }
 
+/* The number of a call with that of a program of 32 bits (i386, of which the old calls took users of 16 bits). */
+static uint32_t number_of(const struct zt_trace_call *e)
+{
+	static const struct {
+		uint32_t old[2], now;
+	} map[] = {{{26}, SYS_ptrace},		{{347}, SYS_process_vm_readv}, {{348}, SYS_process_vm_writev},
+		   {{438}, SYS_pidfd_getfd},	{{23, 213}, SYS_setuid},       {{70, 203}, SYS_setreuid},
+		   {{164, 208}, SYS_setresuid}, {{138, 215}, SYS_setfsuid},    {{46, 214}, SYS_setgid},
+		   {{71, 204}, SYS_setregid},	{{170, 210}, SYS_setresgid},   {{139, 216}, SYS_setfsgid},
+		   {{185}, SYS_capset}};
+	uint32_t old = e->call & ~ZT_TRACE_32;
+
+	if (e->call == ZT_TRACE_ATTACH || !(e->call & ZT_TRACE_32))
+		return e->call;
+	for (size_t i = 0; i < ZT_ARRAY_SIZE(map); i++)
+		if (old && (map[i].old[0] == old || map[i].old[1] == old))
+			return map[i].now;
+	return e->call;
+}
+
 static const char *rights_name(const struct zt_trace_call *e)
 {
-	switch (e->call) {
+	switch (number_of(e)) {
 	case SYS_setuid:
 		return "setuid";
 	case SYS_setreuid:
@@ -241,25 +261,41 @@ static void put_change(const char *what, uint32_t from, uint32_t to, struct zt_s
 		zt_strbuf_printf(out, "%s%s %u to %u", out->len ? ", " : "", what, from, to);
 }
 
+static void fill_rights(const struct zt_trace_process *from, const struct zt_trace_process *to, uint64_t caps,
+			struct zt_strbuf *b, struct zt_activity *a)
+{
+	zt_activity_set(a, uid, from->uid);
+	zt_activity_set(a, euid, to->euid);
+	put_change("uid", from->uid, to->uid, b);
+	put_change("euid", from->euid, to->euid, b);
+	put_change("gid", from->gid, to->gid, b);
+	if (caps)
+		zt_strbuf_printf(b, "%scapabilities 0x%llx more", b->len ? ", " : "", (unsigned long long)caps);
+	if (!zt_strbuf_error(b))
+		zt_activity_text(a, detail, zt_strbuf_cstr(b), b->len);
+}
+
 void zt_calls_rights(const struct zt_trace_process *from, const struct zt_trace_process *to, uint64_t caps,
 		     struct zt_activity *a)
 {
 	ZT_STRBUF struct zt_strbuf b = {0};
 
-	zt_activity_set(a, uid, from->uid);
-	zt_activity_set(a, euid, to->euid);
-	put_change("uid", from->uid, to->uid, &b);
-	put_change("euid", from->euid, to->euid, &b);
-	put_change("gid", from->gid, to->gid, &b);
-	if (caps)
-		zt_strbuf_printf(&b, "%scapabilities 0x%llx more", b.len ? ", " : "", (unsigned long long)caps);
-	if (!zt_strbuf_error(&b))
-		zt_activity_text(a, detail, zt_strbuf_cstr(&b), b.len);
+	fill_rights(from, to, caps, &b, a);
+}
+
+/* Who opens files is told where it is another than euid, which it follows otherwise. */
+static void fill_call_rights(const struct zt_trace_call *e, struct zt_activity *a)
+{
+	ZT_STRBUF struct zt_strbuf b = {0};
+
+	if (e->fsuid != e->target.euid || e->had_fsuid != e->process.euid)
+		put_change("fsuid", e->had_fsuid, e->fsuid, &b);
+	fill_rights(&e->process, &e->target, e->argument, &b, a);
 }
 
 static const char *request_name(const struct zt_trace_call *e)
 {
-	switch (e->call) {
+	switch (number_of(e)) {
 	case SYS_ptrace:
 		return ptrace_name(e->argument);
 	case ZT_TRACE_ATTACH:
@@ -285,7 +321,7 @@ void zt_calls_fill(const struct zt_trace_call *e, struct zt_activity *a)
 {
 	if (a->kind == ZT_ACTIVITY_PRIVILEGE) {
 		zt_activity_text(a, request, rights_name(e), 64);
-		zt_calls_rights(&e->process, &e->target, e->argument, a);
+		fill_call_rights(e, a);
 		return;
 	}
 	if (a->kind == ZT_ACTIVITY_PTRACE)

@@ -2,7 +2,8 @@
 #pragma once
 /*
  * Messages of DNS in the two directions of TCP connections, however their sender cuts them into packets. Of each packet the beginning is seen, in
- * the order in which they pass; what is sent again is left out. Of a message at most ZT_DNS_STREAM bytes are put together. When the table is full, what is
+ * the order in which they pass; what is sent again is left out. A packet whose number is more than a MiB away from what comes next is taken for a message of its own: anybody can
+ * send it. Of a message at most ZT_DNS_STREAM bytes are put together. When the table is full, what is
  * begun of the connection that was quiet for longest is forgotten.
  */
 #include "base/macros.h"

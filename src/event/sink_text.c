@@ -208,6 +208,7 @@ void zt_activity_syslog(const struct zt_activity *a, const char *host, struct zt
 			continue;
 		zt_strbuf_clear(&b);
 		zt_activity_value(a, f, &b);
+		out->failed |= b.failed;
 		zt_strbuf_printf(out, " %s=\"", zt_field_info(f)->name);
 		put_param(zt_strbuf_cstr(&b), out);
 		zt_strbuf_char(out, '"');

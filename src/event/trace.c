@@ -5,7 +5,6 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/proc.h"
@@ -750,14 +749,6 @@ static int watch_ring(struct zt_trace *t)
 	return zt_ring_open(fcntl(bpf_map__fd(t->obj->maps.trace), F_DUPFD_CLOEXEC, 0), &t->places);
 }
 
-/* PROC_PID_INIT_INO of include/linux/proc_ns.h. The programs tell the host's numbers of processes: /proc has others by them in a namespace of its own. */
-static bool numbers_differ(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != 0xEFFFFFFC;
-}
-
 int zt_trace_open(const struct zt_trace_options *o, struct zt_procs *procs, struct zt_trace **ret, struct zt_diags *d)
 {
 	ZT_CLEANUP(zt_trace_closep) struct zt_trace *t = zt_new(struct zt_trace, 1);
@@ -765,7 +756,7 @@ int zt_trace_open(const struct zt_trace_options *o, struct zt_procs *procs, stru
 
 	if (!t)
 		return -ENOMEM;
-	if (numbers_differ()) {
+	if (!zt_pidns_is_initial()) { /* the programs tell other numbers than /proc here has */
 		(void)zt_diag(d, ZT_ERROR, 4507, NULL,
 			      "cannot watch processes in a process namespace of its own (a container)");
 		zt_diag_hint(d, "the kernel tells their numbers on the host: watch from there");

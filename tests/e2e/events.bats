@@ -338,6 +338,27 @@ time.sleep(0.1)'
 	run ! grep 'not a message' "$P/events"
 }
 
+@test "DNS over TCP: a message that begins in the first packet of its connection" {
+	inside sh -c 'echo 519 >/proc/sys/net/ipv4/tcp_fastopen' # without cookies, as after an earlier connection
+	watch --kind exec,dns
+	inside /usr/bin/python3 -c '
+import socket
+q = bytes.fromhex("123401000001000000000000") + b"\4fast\4test\0\0\1\0\1"
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 5)
+server.bind(("127.0.0.1", 53))
+server.listen()
+c = socket.socket()
+c.sendto(len(q).to_bytes(2, "big"), 0x20000000, ("127.0.0.1", 53)) # MSG_FASTOPEN
+a = server.accept()[0]
+assert a.recv(2) == len(q).to_bytes(2, "big")
+c.sendall(q)
+a.recv(len(q), socket.MSG_WAITALL)'
+	stop
+	one '.kind == "dns" and .query == "fast.test" and .direction == "egress"'
+}
+
 @test "DNS over TCP: told of this network namespace, not of others; which one it was" {
 	cat >"$P/tcp53.py" <<-'PY'
 		import os, socket, sys
@@ -660,6 +681,25 @@ c.sendall(b"x" * 1500); assert len(a.recv(2000)) == 1500; c.close(); a.close()'
 		# shellcheck disable=SC2086 # several words
 		run -2 "$ZT_SEGMENT" journal $words --state-dir "$P/odd"
 		[[ $output == *"does not take --"*ZT5001* ]]
+	done
+	# Of another year: it shows.
+	for d in "2 years ago" "2 years" "2 days ago"; do
+		echo "{\"time\":\"$(date -u -d "$d" +%FT%TZ)\",\"kind\":\"exec\",\"pid\":7,\"uid\":2001}"
+	done | "$ZT_TOP/build/tests/lib/fill-journal" "$P/odd/journal/events.db"
+	run -0 "$ZT_SEGMENT" events --kind exec --since 1000d --state-dir "$P/odd"
+	for d in "$(date -u -d "2 years ago" +%F)" "$(date -u -d "2 years" +%F)" "$(date -u -d "2 days ago" "+%m-%d %H:")"; do [[ $output == *" $d"* ]] || { echo "$output"; false; }; done
+	# Whatever allocation fails: all rows, whole, or an error.
+	full=$("$ZT_SEGMENT" journal export --format syslog --until 1m --state-dir "$P/odd")
+	for n in {10..24}; do
+		run env ZT_FAIL_ALLOC=$n "${ZT_SEGMENT_FAULTS:-$ZT_SEGMENT}" journal export --format syslog --until 1m --state-dir "$P/odd"
+		[ "$status" != 0 ] || [ "$output" = "$full" ] || { echo "allocation $n: $output"; false; }
+	done
+	n=0
+	full=$("$ZT_SEGMENT" stats --since 1000d --state-dir "$P/odd" | wc -l)
+	until [ "$status" = 0 ] && [ "$n" -gt 48 ]; do
+		n=$((n + 1))
+		run env ZT_FAIL_ALLOC=$n "${ZT_SEGMENT_FAULTS:-$ZT_SEGMENT}" stats --since 1000d --state-dir "$P/odd"
+		[ "$status" != 0 ] || [ "${#lines[@]}" = "$full" ] || { echo "allocation $n: $output"; false; }
 	done
 	run -2 "$ZT_SEGMENT" top --count 0
 	run -65 "$ZT_SEGMENT" whatif "$P/no-such-file" --state-dir "$P/odd"

@@ -104,6 +104,15 @@ static void long_pieces(void **state)
 	assert_string_equal(t.names[2], "www.example.org");
 	assert_string_equal(t.names[3], "-");
 	assert_string_equal(t.names[4], "-");
+	/* Of a number that cannot be right (anybody can send such a packet) no more is believed than that packet. */
+	zt_dns_streams_free(s);
+	assert_int_equal(zt_dns_streams_new(&s), 0);
+	add(s, 9000, small, 1, 1, &t);
+	add(s, 0x40000000, small, one, one, &t);
+	add(s, 9001, small + 1, one - 1, one - 1, &t);
+	assert_int_equal(t.n, 7);
+	assert_string_equal(t.names[5], "www.example.org");
+	assert_string_equal(t.names[6], "www.example.org");
 	zt_dns_streams_free(s);
 }
 
