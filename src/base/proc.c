@@ -277,15 +277,6 @@ bool zt_pidns_is_initial(void)
 	return stat("/proc/self/ns/pid", &mine) == 0 && mine.st_ino == INITIAL_PIDNS;
 }
 
-#define PID_INIT_INO 0xEFFFFFFCu /* PROC_PID_INIT_INO, include/linux/proc_ns.h */
-
-bool zt_pidns_is_initial(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == PID_INIT_INO;
-}
-
 bool zt_netns_is_initial(void)
 {
 	struct stat mine, first;

@@ -39,5 +39,4 @@ static inline bool zt_tracked_alarm(uint64_t used, uint64_t max) /* four fifths 
 	return max && used * 5 >= max * 4;
 }
 bool zt_pidns_is_initial(void); /* of process numbers */
-bool zt_pidns_is_initial(void); /* do processes have the numbers here that they have on the host? unknown counts as yes */
 bool zt_netns_is_initial(void); /* is the current one the namespace of process 1? unknown counts as yes */
