@@ -384,7 +384,8 @@ static void output_chains(struct emit *e)
 	source_routes(e, "OUT");
 	/* A rule about localhost means this host. A socket that is bound to another device sends there what it sends to 127.0.0.1. What
 	 * REDIRECT turned to localhost goes through lo, though the hook goes on telling of the device that it had before. */
-	line(e, "OUT", "-d %s ! -o lo -m conntrack ! --ctstate DNAT " NOTE("invalid") "-j DROP", e->family == IPT_4 ? "127.0.0.0/8" : "::1/128");
+	line(e, "OUT", "-d %s ! -o lo -m conntrack ! --ctstate DNAT " NOTE("invalid") "-j DROP",
+	     e->family == IPT_4 ? "127.0.0.0/8" : "::1/128");
 	if (s->loopback == ZT_LOOPBACK_ALLOW)
 		line(e, "OUT", "-o lo " NOTE("loopback") "-j ACCEPT");
 	line(e, "OUT", STATE "ESTABLISHED %s", GOTO("OE"));
