@@ -691,7 +691,7 @@ c.sendall(b"x" * 1500); assert len(a.recv(2000)) == 1500; c.close(); a.close()'
 	# Whatever allocation fails: all rows, whole, or an error.
 	full=$("$ZT_SEGMENT" journal export --format syslog --until 1m --state-dir "$P/odd")
 	for n in {10..24}; do
-		run env ZT_FAIL_ALLOC=$n "${ZT_SEGMENT_FAULTS:-$ZT_SEGMENT}" journal export --format syslog --until 1m --state-dir "$P/odd"
+		run env ZT_FAIL_ALLOC="$n" "${ZT_SEGMENT_FAULTS:-$ZT_SEGMENT}" journal export --format syslog --until 1m --state-dir "$P/odd"
 		[ "$status" != 0 ] || [ "$output" = "$full" ] || { echo "allocation $n: $output"; false; }
 	done
 	n=0

@@ -204,7 +204,7 @@ on_terminal() {
 }
 
 @test "a closed pipe or a full disk is an error, not silence" {
-	mkdir -p -m 700 "$BATS_TEST_TMPDIR/wide/journal"
+	mkdir -m 700 "$BATS_TEST_TMPDIR/wide" "$BATS_TEST_TMPDIR/wide/journal"
 	for i in {1..99}; do
 		echo "{\"time\":\"$(date -u +%FT%TZ)\",\"kind\":\"connect\",\"pid\":7,\"uid\":$i,\"direction\":\"egress\",\"protocol\":\"tcp\",\"src\":\"127.0.0.1\",\"dst\":\"127.0.0.1\",\"dport\":80}"
 	done | "$TOP/build/tests/lib/fill-journal" "$BATS_TEST_TMPDIR/wide/journal/events.db"
