@@ -37,7 +37,7 @@ enum bed_deed {
 	BED_DO_SPAWN,  /* a child executes the file text, which sends number arg on what is held */
 	BED_DO_VSPAWN, /* the same by vfork */
 	BED_DO_JOIN,   /* moves to the cgroup whose folder is text */
-	BED_DO_NAME,   /* names the file text as its program, without executing it: in a user namespace of its own, where it may */
+	BED_DO_NAME, /* names the file text as its program, without executing it: in a user namespace of its own, where it may */
 	BED_DO_NETNS, /* enters the network namespace that descriptor arg of the test is, or one of its own when arg is ~0 */
 	BED_DO_RACE, /* arg times connects a datagram socket to text, whose port another thread turns from port to port + 1 and back, and sends port */
 	BED_N_DEEDS,
