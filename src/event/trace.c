@@ -756,12 +756,6 @@ int zt_trace_open(const struct zt_trace_options *o, struct zt_procs *procs, stru
 
 	if (!t)
 		return -ENOMEM;
-	if (!zt_pidns_is_initial()) { /* the programs tell other numbers than /proc here has */
-		(void)zt_diag(d, ZT_ERROR, 4507, NULL,
-			      "cannot watch processes in a process namespace of its own (a container)");
-		zt_diag_hint(d, "the kernel tells their numbers on the host: watch from there");
-		return -EOPNOTSUPP;
-	}
 	t->places.fd = -1;
 	t->procs = procs;
 	t->kinds = o->kinds;

@@ -825,13 +825,3 @@ c.sendall(b"x" * 1500); assert len(a.recv(2000)) == 1500; c.close(); a.close()'
 		run -2 why $words
 	done
 }
-
-@test "inside a container, whose numbers of processes are others, nothing is attributed to strangers" {
-	# Process 1 of the namespace stays: what is below it is not adopted by anybody else.
-	# shellcheck disable=SC2016 # for the inner shell
-	run unshare -m -p -f --kill-child sh -c 'mount -t proc proc /proc; "$@"; exit $?' sh \
-		"$ZT_SEGMENT" events --follow --cgroup "$CG" --netns "$NS"
-	echo "$output"
-	[ "$status" != 0 ]
-	[[ $output == *"process namespace of its own"* && $output == *"watch from there"* ]]
-}
