@@ -16,7 +16,7 @@ number = 0
 
 
 def enter(seconds=300):
-    if len(sys.argv) == 1:
+    if sys.argv[1:] != ["inside"]:
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, sys.argv[0], "inside"])
     signal.alarm(seconds)
 

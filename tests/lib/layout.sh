@@ -18,11 +18,12 @@ number() {
 	sed -n "s/^#define $1 \([0-9]*\)$/\1/p" bpf/abi.h bpf/mark.h
 }
 
-# The daemon's own programs end with it: nothing of theirs is there after an upgrade.
+# What is loaded and stays: all but the daemon's own programs, which end with it, and the marks of the nft engine, which have a number of their own.
 table() {
 	echo "# layout number digest: what is loaded and stays, see tests/lib/layout.sh"
-	echo "ZT_BPF_LAYOUT $(number ZT_BPF_LAYOUT) $(digest abi.h allowed.bpf.h below.bpf.h core.bpf.c decide.h fence.bpf.c floor.bpf.c flows.bpf.h \
-		follow.bpf.c forward.bpf.c forward.bpf.h identity.bpf.h iter.bpf.c kernel.h live.bpf.h lsm.bpf.c maps.bpf.h packet.bpf.h record.bpf.h)"
+	# shellcheck disable=SC2046 # names without blanks
+	echo "ZT_BPF_LAYOUT $(number ZT_BPF_LAYOUT) $(digest $(cd bpf && LC_ALL=C find . -name '*.[ch]' | sed 's,^\./,,' |
+		LC_ALL=C sort | grep -vE '^(trace|calls|tries|sentry|mark)[._]|^mark_iter'))"
 	echo "ZT_MARK_LAYOUT $(number ZT_MARK_LAYOUT) $(digest abi.h below.bpf.h identity.bpf.h kernel.h maps.bpf.h mark.bpf.c mark.bpf.h mark.h mark_iter.bpf.c)"
 }
 

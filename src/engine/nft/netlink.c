@@ -362,6 +362,8 @@ int nft_batch_commit(struct nft_batch *b, struct nft_nl *nl)
 }
 
 /* ---- the flag that takes a table's hooks off ---- */
+#define DUMP_TRIES 20
+
 struct dormant_ctx {
 	const char *table;
 	bool found;
@@ -393,7 +395,10 @@ int nft_table_dormant(uint8_t family, const char *table, bool *ret)
 
 	if (r < 0)
 		return r;
-	r = nft_nl_dump(&nl, NFT_MSG_GETTABLE, family, 0, NULL, 0, NULL, dormant_cb, &c);
+	for (int i = 0; i == 0 || (r == -EINTR && i < DUMP_TRIES); i++) { /* others change tables meanwhile */
+		c.found = false;
+		r = nft_nl_dump(&nl, NFT_MSG_GETTABLE, family, 0, NULL, 0, NULL, dormant_cb, &c);
+	}
 	nft_nl_close(&nl);
 	*ret = c.found;
 	return r;
